@@ -1,0 +1,1 @@
+//! Judges an event: respond, escalate or ignore.

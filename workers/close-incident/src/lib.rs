@@ -1,0 +1,1 @@
+//! Decides and records how an incident ended.

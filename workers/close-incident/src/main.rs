@@ -1,0 +1,6 @@
+//! Lambda entry point of `close-incident`; the worker itself is in `lib.rs`.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), worker::Error> {
+    worker::serve("close-incident", close_incident::CloseIncident::from_env).await
+}

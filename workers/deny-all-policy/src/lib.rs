@@ -1,0 +1,1 @@
+//! Denies a principal everything.

@@ -1,0 +1,266 @@
+//! Amazon Resource Names, parsed once.
+
+use std::{fmt, str::FromStr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The longest ARN that IAM accepts.
+const LONGEST: usize = 2_048;
+
+/// `arn:partition:service:region:account:resource`.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^arn:"))]
+pub struct Arn(String);
+
+/// Why a text is not the ARN it should be. Never quotes the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected an ARN like {0}")]
+pub struct BadArn(&'static str);
+
+impl Arn {
+    fn part(&self, index: usize) -> &str {
+        self.0.splitn(6, ':').nth(index).unwrap_or_default()
+    }
+
+    /// `aws`, `aws-us-gov`, `aws-cn`, ….
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.part(1)
+    }
+
+    /// `iam`, `cloudtrail`, ….
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.part(2)
+    }
+
+    /// The region; empty for global services.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.part(3)
+    }
+
+    /// The account; empty where the service leaves it out, `aws` for AWS's own policies.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        self.part(4)
+    }
+
+    /// Everything after the account.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        self.part(5)
+    }
+
+    /// The ARN as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Arn {
+    type Err = BadArn;
+
+    fn from_str(text: &str) -> Result<Self, BadArn> {
+        let arn = Self(text.to_owned());
+        let fits = text.len() <= LONGEST
+            && text.starts_with("arn:")
+            && !text.contains(|c: char| c.is_control() || c.is_whitespace())
+            && ![arn.partition(), arn.service(), arn.resource()].contains(&"");
+        fits.then_some(arn)
+            .ok_or(BadArn("arn:partition:service:region:account:resource"))
+    }
+}
+
+impl TryFrom<String> for Arn {
+    type Error = BadArn;
+
+    fn try_from(text: String) -> Result<Self, BadArn> {
+        text.parse()
+    }
+}
+
+impl From<Arn> for String {
+    fn from(arn: Arn) -> Self {
+        arn.0
+    }
+}
+
+impl fmt::Display for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An [`Arn`] of one kind: its service, the start of its resource, and an example of it.
+macro_rules! arn_of {
+    ($(#[$doc:meta])* $name:ident, $service:literal, $prefix:literal, $example:literal) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        #[serde(try_from = "Arn", into = "Arn")]
+        #[schemars(with = "Arn")]
+        pub struct $name(Arn);
+
+        impl $name {
+            /// The name: what follows the last slash.
+            #[must_use]
+            pub fn name(&self) -> &str {
+                self.0.resource().rsplit('/').next().unwrap_or_default()
+            }
+
+            /// The account that owns it.
+            #[must_use]
+            pub fn account(&self) -> &str {
+                self.0.account()
+            }
+
+            /// The whole ARN.
+            #[must_use]
+            pub fn arn(&self) -> &Arn {
+                &self.0
+            }
+        }
+
+        impl TryFrom<Arn> for $name {
+            type Error = BadArn;
+
+            fn try_from(arn: Arn) -> Result<Self, BadArn> {
+                let named = arn
+                    .resource()
+                    .strip_prefix($prefix)
+                    .is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/'));
+                if arn.service() == $service && named && !arn.account().is_empty() {
+                    Ok(Self(arn))
+                } else {
+                    Err(BadArn($example))
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadArn;
+
+            fn from_str(text: &str) -> Result<Self, BadArn> {
+                text.parse::<Arn>().map_err(|_| BadArn($example))?.try_into()
+            }
+        }
+
+        impl From<$name> for Arn {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+arn_of!(
+    /// An IAM user.
+    UserArn, "iam", "user/", "arn:aws:iam::123456789012:user/name"
+);
+arn_of!(
+    /// An IAM role, with its path.
+    RoleArn, "iam", "role/", "arn:aws:iam::123456789012:role/name"
+);
+arn_of!(
+    /// A CloudTrail trail; the region is the trail's home region.
+    TrailArn, "cloudtrail", "trail/", "arn:aws:cloudtrail:us-east-1:123456789012:trail/name"
+);
+
+impl RoleArn {
+    /// The path with both slashes, `/` when there is none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let path_and_name = &self.0.resource()["role".len()..];
+        &path_and_name[..=path_and_name.rfind('/').unwrap_or_default()]
+    }
+}
+
+impl TrailArn {
+    /// The trail's home region: the only one in which it can be changed.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.0.region()
+    }
+}
+
+/// A principal that IAM can deny: a user or a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// An IAM user.
+    User(UserArn),
+    /// An IAM role.
+    Role(RoleArn),
+}
+
+impl FromStr for Principal {
+    type Err = BadArn;
+
+    fn from_str(text: &str) -> Result<Self, BadArn> {
+        text.parse()
+            .map(Self::User)
+            .or_else(|_| text.parse().map(Self::Role))
+            .map_err(|_: BadArn| BadArn("arn:aws:iam::123456789012:role/name or …:user/name"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts() {
+        let arn: Arn = "arn:aws-us-gov:cloudtrail:us-gov-west-1:123456789012:trail/main"
+            .parse()
+            .unwrap();
+        assert_eq!(arn.partition(), "aws-us-gov");
+        assert_eq!(arn.service(), "cloudtrail");
+        assert_eq!(arn.region(), "us-gov-west-1");
+        assert_eq!(arn.account(), "123456789012");
+        assert_eq!(arn.resource(), "trail/main");
+    }
+
+    #[test]
+    fn a_name_is_what_follows_the_path() {
+        let role: RoleArn = "arn:aws:iam::123456789012:role/ci/eu/deploy"
+            .parse()
+            .unwrap();
+        assert_eq!((role.path(), role.name()), ("/ci/eu/", "deploy"));
+        let role: RoleArn = "arn:aws:iam::123456789012:role/deploy".parse().unwrap();
+        assert_eq!((role.path(), role.name()), ("/", "deploy"));
+    }
+
+    #[test]
+    fn what_is_not_that_arn_is_refused_without_being_quoted() {
+        let long = format!("arn:aws:iam::123456789012:user/{}", "x".repeat(LONGEST));
+        for text in [
+            "",
+            "eve",
+            "arn:aws:iam::123456789012",
+            "arn:aws:iam::123456789012:user/",
+            "arn:aws:iam::123456789012:role/eve",
+            "arn:aws:s3:::user/eve",
+            "arn:aws:iam::123456789012:user/e ve",
+            "arn:aws:iam:::user/eve",
+            long.as_str(),
+        ] {
+            let error = text.parse::<UserArn>().unwrap_err().to_string();
+            assert_eq!(
+                error,
+                "expected an ARN like arn:aws:iam::123456789012:user/name"
+            );
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The incident ledger: one DynamoDB table that remembers what runs do to whom.
+//!
+//! | item | key | written by |
+//! |---|---|---|
+//! | incident | `incident#<id>` | `open-incident`, `close-incident` |
+//! | claim on an actor | `claim#<actor>` | `open-incident`, `close-incident`, an undo |
+//! | hold on a principal or resource | `hold#<resource>`, `<mechanism>` | whatever changes it |
+//! | containments of the last hour | `budget` | `open-incident` |
+//! | trail baseline | `baseline#<trail>` | `record-baseline` |
+//! | message already sent | `told#<message>` | `notify` |
+//!
+//! Containment never waits for its own bookkeeping: every call is short ([`worker::LEDGER`]), and
+//! [`Holds`] carries on without the ledger, handing the undo to the caller instead.
+
+mod budget;
+mod claims;
+mod holds;
+mod incidents;
+mod item;
+mod notes;
+
+pub use budget::Budget;
+pub use claims::{Claim, Claimant};
+pub use holds::{Done, Hold, Holds, Release};
+pub use incidents::Closing;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use incident::{BadSetting, Settings};
+
+/// The ledger's table.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    client: Client,
+    table: String,
+}
+
+impl Ledger {
+    /// The ledger in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: &str) -> Self {
+        Self {
+            client,
+            table: table.to_owned(),
+        }
+    }
+
+    /// The ledger named by the setting `LEDGER_TABLE`, with short limits on every call.
+    ///
+    /// # Errors
+    /// When the setting is missing.
+    pub fn from_settings<F>(config: &SdkConfig, settings: &Settings<F>) -> Result<Self, BadSetting>
+    where
+        F: Fn(&str) -> Option<String>,
+    {
+        let table = settings.required::<String>("LEDGER_TABLE")?;
+        Ok(Self::new(Client::new(&worker::LEDGER.on(config)), &table))
+    }
+}

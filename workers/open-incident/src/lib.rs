@@ -1,0 +1,1 @@
+//! Validates and opens an incident; claims its actor.

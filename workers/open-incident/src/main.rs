@@ -1,0 +1,6 @@
+//! Lambda entry point of `open-incident`; the worker itself is in `lib.rs`.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), worker::Error> {
+    worker::serve("open-incident", open_incident::OpenIncident::from_env).await
+}

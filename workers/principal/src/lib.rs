@@ -1,0 +1,1 @@
+//! One face for IAM users and roles, and the policies by which Tourniquet denies them.

@@ -1,0 +1,1 @@
+//! Records what a healthy trail looks like.

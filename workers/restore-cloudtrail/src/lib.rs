@@ -1,0 +1,1 @@
+//! Makes a trail equal its baseline, logging first.

@@ -1,0 +1,1 @@
+//! Ends a principal's keys and sessions.

@@ -1,0 +1,1 @@
+//! Re-reads whether containment holds, and names what does not.
