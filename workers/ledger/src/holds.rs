@@ -87,6 +87,17 @@ impl Ledger {
         json_of(&held.attributes.unwrap_or_default(), "original")
     }
 
+    /// The original state that a hold keeps; none when nobody holds the resource by `mechanism`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn original(&self, resource: &str, mechanism: &str) -> Result<Option<Value>, Failure> {
+        match self.get(&pk(resource), mechanism).await? {
+            Some(item) => json_of(&item, "original").map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Lets go of a hold for `incident` only.
     ///
     /// # Errors

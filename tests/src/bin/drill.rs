@@ -1,0 +1,3 @@
+//! `cargo drill`.
+
+fn main() {}

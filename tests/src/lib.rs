@@ -1,0 +1,1 @@
+//! Reads the state machines, holds them to their contracts, and drills them on a local AWS.
