@@ -1,1 +1,408 @@
-//! Decides and records how an incident ended.
+//! `close-incident`: how did it end?
+//!
+//! Takes what every step of the run answered, in order, and decides: contained, or what is left
+//! for a human. A step that failed in one round and succeeded in a later one has succeeded; an act
+//! that the ledger has no record of stays open whatever came after, because its undo exists only
+//! in the execution's history. Records the end in the ledger and ends the run's claim on the
+//! actor; a dry run records nothing.
+//!
+//! An unreachable ledger is one more thing left open, not a failure: people are told the outcome
+//! all the same. A second run decides the same. There is nothing to undo.
+//!
+//! AWS calls: `dynamodb:UpdateItem`.
+
+use aws_config::SdkConfig;
+use incident::{Arn, Closing, Containment, Incident, IncidentId, Settings};
+use jiff::Timestamp;
+use ledger::{Claimant, Hold, Ledger};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use worker::{ErrorOutput, Failure, Worker};
+
+/// The payload.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// The execution's name.
+    pub incident_id: IncidentId,
+    /// The execution.
+    pub execution_arn: Arn,
+    /// The incident.
+    pub incident: Incident,
+    /// What every step answered, in order, over all rounds.
+    pub steps: Vec<Step>,
+    /// How many rounds were verified.
+    pub rounds: u32,
+    /// What the last verification found.
+    pub verification: Verification,
+}
+
+/// One step of the run: its answer, or the error that was caught.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Step {
+    /// The state's name.
+    pub step: String,
+    /// What the worker answered.
+    #[serde(default)]
+    pub result: Option<Answer>,
+    /// Why it failed.
+    #[serde(default)]
+    pub failure: Option<ErrorOutput>,
+}
+
+/// The part of a worker's answer that tells how an incident ended.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// What was done, in one sentence.
+    pub summary: String,
+    /// Whether the ledger has what it should have.
+    #[serde(default = "recorded")]
+    pub recorded: bool,
+    /// The holds that the ledger could not record.
+    #[serde(default)]
+    pub undo: Vec<Hold>,
+}
+
+fn recorded() -> bool {
+    true
+}
+
+/// What `verify-containment` answered.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Verification {
+    /// Whether everything holds.
+    pub holds: bool,
+    /// What does not.
+    pub missing: Vec<String>,
+    /// In one sentence.
+    pub summary: String,
+}
+
+/// The worker.
+#[derive(Debug)]
+pub struct CloseIncident {
+    ledger: Ledger,
+    now: fn() -> Timestamp,
+}
+
+impl CloseIncident {
+    /// Builds the worker from `LEDGER_TABLE`.
+    ///
+    /// # Errors
+    /// When the setting is missing.
+    pub fn from_env(config: &SdkConfig) -> Result<Self, Failure> {
+        Ok(Self {
+            ledger: Ledger::from_settings(config, &Settings::from_env())?,
+            now: Timestamp::now,
+        })
+    }
+
+    async fn record(
+        &self,
+        input: &Input,
+        closing: &Closing,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let incident = &input.incident;
+        if let (Some(actor), false) = (
+            incident.actor.key(&incident.containment),
+            incident.containment.is_none(),
+        ) {
+            let claimant = Claimant {
+                actor: &actor,
+                incident: &input.incident_id,
+                execution: input.execution_arn.as_str(),
+                occurred_at: incident.occurred_at,
+                dry_run: false,
+            };
+            self.ledger
+                .settle(claimant, input.verification.holds.then_some(now))
+                .await?;
+        }
+        self.ledger.close(&input.incident_id, closing, now).await
+    }
+}
+
+impl Worker for CloseIncident {
+    type Input = Input;
+    type Output = Closing;
+
+    async fn run(&self, input: Input) -> Result<Closing, Failure> {
+        let now = (self.now)();
+        let done = done(&input.steps);
+        let mut open = open(&input);
+        let mut closing = conclude(&input, done.clone(), open.clone(), now);
+        if !input.incident.dry_run
+            && let Err(failure) = self.record(&input, &closing, now).await
+        {
+            open.push(format!(
+                "the end of the incident is not in the ledger: {failure}"
+            ));
+            closing = conclude(&input, done, open, now);
+        }
+        Ok(closing)
+    }
+}
+
+/// The last answer of each step, in the order in which the steps first ran.
+fn last_of_each(steps: &[Step]) -> Vec<&Step> {
+    let mut last: Vec<&Step> = Vec::new();
+    for step in steps {
+        match last.iter_mut().find(|earlier| earlier.step == step.step) {
+            Some(earlier) => *earlier = step,
+            None => last.push(step),
+        }
+    }
+    last
+}
+
+fn done(steps: &[Step]) -> Vec<String> {
+    last_of_each(steps)
+        .into_iter()
+        .filter_map(|step| Some(format!("{}: {}", step.step, step.result.as_ref()?.summary)))
+        .collect()
+}
+
+fn open(input: &Input) -> Vec<String> {
+    let incident = &input.incident;
+    let mut open = Vec::new();
+    if let Containment::None { reason, by_hand } = &incident.containment {
+        open.push(format!(
+            "{} was not contained: {reason}. By hand: {by_hand}",
+            incident.actor
+        ));
+    }
+    for step in last_of_each(&input.steps) {
+        if let Some(failure) = &step.failure {
+            open.push(format!("{} failed: {}", step.step, failure.explain()));
+        }
+    }
+    for step in &input.steps {
+        let Some(answer) = &step.result else { continue };
+        if !answer.recorded {
+            open.push(format!(
+                "{} is not in the ledger: {}",
+                step.step, answer.summary
+            ));
+        }
+        if !answer.undo.is_empty() {
+            open.push(format!(
+                "{} is not in the ledger: to undo it, run its worker with `undo` and with the \
+                 `holds` that its answer in this execution's history names `undo`",
+                step.step
+            ));
+        }
+    }
+    if !input.verification.holds {
+        let rounds = input.rounds;
+        let missing = &input.verification.missing;
+        if missing.is_empty() {
+            open.push(input.verification.summary.clone());
+        }
+        open.extend(
+            missing
+                .iter()
+                .map(|missing| format!("after {rounds} rounds it does not hold: {missing}")),
+        );
+    }
+    open
+}
+
+fn conclude(input: &Input, done: Vec<String>, open: Vec<String>, now: Timestamp) -> Closing {
+    let incident = &input.incident;
+    let prefix = if incident.dry_run {
+        "Dry run, nothing was changed. "
+    } else {
+        ""
+    };
+    let seconds = (now - incident.occurred_at).as_secs().max(0);
+    let summary = match open.split_first() {
+        None => format!(
+            "{prefix}Contained and verified {seconds} s after the event, in {} round(s): {}",
+            input.rounds, incident.reason
+        ),
+        Some((first, [])) => format!("{prefix}Left for a human: {first}"),
+        Some((first, rest)) => format!(
+            "{prefix}Left for a human: {first} (and {} more)",
+            rest.len()
+        ),
+    };
+    Closing {
+        contained: open.is_empty(),
+        summary,
+        done,
+        open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use serde_json::{Value, json};
+    use worker::answer;
+
+    use super::*;
+
+    fn worker(rule: &Rule) -> CloseIncident {
+        CloseIncident {
+            ledger: Ledger::new(
+                mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[rule]),
+                "ledger",
+            ),
+            now: || "2026-11-25T03:13:10Z".parse().unwrap(),
+        }
+    }
+
+    fn writable() -> Rule {
+        mock!(aws_sdk_dynamodb::Client::update_item)
+            .then_output(|| UpdateItemOutput::builder().build())
+    }
+
+    fn done(step: &str) -> Value {
+        json!({"step": step, "result": {"changed": true, "summary": "did it", "undo": []}})
+    }
+
+    fn failed(step: &str) -> Value {
+        json!({"step": step, "failure": {
+            "Error": "AccessDenied",
+            "Cause": r#"{"errorType":"AccessDenied","errorMessage":"iam:AttachUserPolicy: no"}"#,
+        }})
+    }
+
+    fn payload(steps: &[Value]) -> Value {
+        let incident: Value = serde_json::from_str(include_str!(
+            "../../../state-machines/cloudtrail-disabled.input.json"
+        ))
+        .unwrap();
+        json!({
+            "incidentId": "i-1",
+            "executionArn": "arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1",
+            "incident": incident,
+            "steps": steps,
+            "rounds": 1,
+            "verification": {"holds": true, "missing": [], "summary": "all holds"},
+        })
+    }
+
+    async fn close(payload: &Value) -> Value {
+        answer(&worker(&writable()), payload).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn when_every_step_is_done_and_verified_it_is_contained() {
+        let rule = writable();
+        let payload = payload(&[done("Open incident"), done("Deny all")]);
+        let closing = answer(&worker(&rule), &payload).await.unwrap();
+        insta::assert_json_snapshot!(closing, @"");
+        // The claim is settled and the incident closed.
+        assert_eq!(rule.num_calls(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_failed_step_is_left_for_a_human() {
+        let closing = close(&payload(&[done("Restore CloudTrail"), failed("Deny all")])).await;
+        assert_eq!(closing["contained"], false);
+        assert_eq!(
+            closing["open"],
+            json!(["Deny all failed: AccessDenied: iam:AttachUserPolicy: no"])
+        );
+        assert_eq!(closing["done"], json!(["Restore CloudTrail: did it"]));
+    }
+
+    #[tokio::test]
+    async fn a_step_that_succeeds_in_a_later_round_has_succeeded() {
+        let closing = close(&payload(&[failed("Deny all"), done("Deny all")])).await;
+        assert_eq!(closing["contained"], true);
+        let closing = close(&payload(&[done("Deny all"), failed("Deny all")])).await;
+        assert_eq!(closing["contained"], false);
+    }
+
+    #[tokio::test]
+    async fn what_the_ledger_has_no_record_of_stays_open() {
+        let mut unrecorded = done("Deny all");
+        unrecorded["result"]["undo"] = json!([
+            {"resource": "arn", "mechanism": "access-key/AKIAEXAMPLE", "original": {}}
+        ]);
+        let mut opened = done("Open incident");
+        opened["result"]["recorded"] = json!(false);
+        let closing = close(&payload(&[opened, unrecorded, done("Deny all")])).await;
+        assert_eq!(closing["contained"], false);
+        assert_eq!(closing["open"].as_array().unwrap().len(), 2);
+        assert!(!closing.to_string().contains("AKIA"), "{closing}");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_hold_is_named() {
+        let mut payload = payload(&[done("Deny all")]);
+        payload["rounds"] = json!(3);
+        payload["verification"] = json!({
+            "holds": false,
+            "missing": ["the deny-all policy is not attached to IAM user eve"],
+            "summary": "1 thing does not hold",
+        });
+        assert_eq!(
+            close(&payload).await["open"],
+            json!([
+                "after 3 rounds it does not hold: the deny-all policy is not attached to IAM user eve"
+            ])
+        );
+        payload["verification"]["missing"] = json!([]);
+        assert_eq!(
+            close(&payload).await["open"],
+            json!(["1 thing does not hold"])
+        );
+    }
+
+    #[tokio::test]
+    async fn an_actor_left_alone_is_left_for_a_human_with_the_call() {
+        let mut payload = payload(&[done("Restore CloudTrail")]);
+        payload["incident"]["containment"] =
+            json!({"kind": "none", "reason": "IAM cannot deny root", "byHand": "sign in"});
+        payload["incident"]["actor"] = json!({"kind": "root", "account": "123456789012"});
+        assert_eq!(
+            close(&payload).await["open"],
+            json!([
+                "root of account 123456789012 was not contained: IAM cannot deny root. By hand: sign in"
+            ])
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_ledger_is_one_more_thing_left_open() {
+        let gone = mock!(aws_sdk_dynamodb::Client::update_item).then_error(|| {
+            UpdateItemError::ResourceNotFoundException(
+                aws_sdk_dynamodb::types::error::ResourceNotFoundException::builder().build(),
+            )
+        });
+        let closing = answer(&worker(&gone), &payload(&[done("Deny all")]))
+            .await
+            .unwrap();
+        assert_eq!(closing["contained"], false);
+        assert!(
+            closing["open"][0]
+                .as_str()
+                .unwrap()
+                .contains("not in the ledger")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_is_judged_alike_and_recorded_nowhere() {
+        let rule = writable();
+        let mut payload = payload(&[done("Deny all")]);
+        payload["incident"]["dryRun"] = json!(true);
+        let closing = answer(&worker(&rule), &payload).await.unwrap();
+        assert_eq!(closing["contained"], true);
+        assert!(
+            closing["summary"]
+                .as_str()
+                .unwrap()
+                .starts_with("Dry run, nothing was changed.")
+        );
+        assert_eq!(rule.num_calls(), 0);
+    }
+}

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Arn, RoleArn, UserArn, text::Text};
+use crate::{Arn, Containment, RoleArn, UserArn, text::Text};
 
 /// The identity that made a call.
 ///
@@ -191,13 +191,24 @@ impl Actor {
         Self::role(None, Some(arn.as_str()), None)
     }
 
-    /// Whether there is a principal whose permissions IAM could deny.
+    /// What the ledger knows this actor by: `user/NAME`, `role/NAME`, or `role/NAME/SESSION` where
+    /// `containment` is by session. None when there is no IAM principal.
     #[must_use]
-    pub fn is_iam_principal(&self) -> bool {
-        matches!(
-            self,
-            Self::IamUser { .. } | Self::Role { .. } | Self::FederatedUser { .. }
-        )
+    pub fn key(&self, containment: &Containment) -> Option<String> {
+        match (self, containment) {
+            (Self::IamUser { arn } | Self::FederatedUser { issuer: arn, .. }, _) => {
+                Some(format!("user/{}", arn.name()))
+            }
+            (
+                Self::Role {
+                    arn,
+                    session: Some(session),
+                },
+                Containment::Session { .. },
+            ) => Some(format!("role/{}/{}", arn.name(), session.name)),
+            (Self::Role { arn, .. }, _) => Some(format!("role/{}", arn.name())),
+            _ => None,
+        }
     }
 }
 
@@ -420,6 +431,22 @@ mod tests {
         }
         assert!(reads(json!({"type": "WebIdentityUser"})).contains("no AWS principal"));
         assert!(reads(json!({"type": "IdentityCenterUser"})).contains("Identity Center"));
+    }
+
+    #[test]
+    fn sessions_of_one_role_share_a_key_unless_contained_by_session() {
+        let session = |name: &str| {
+            let arn = format!("arn:aws:sts::123456789012:assumed-role/deploy/{name}");
+            Actor::from_arn(&arn.parse().unwrap()).unwrap()
+        };
+        let reason = Text::cut("shared");
+        let whole = Containment::Principal {
+            reason: reason.clone(),
+        };
+        let single = Containment::Session { reason };
+        assert_eq!(session("one").key(&whole), session("two").key(&whole));
+        assert_eq!(session("one").key(&single).unwrap(), "role/deploy/one");
+        assert_eq!(Actor::unidentified("x").key(&whole), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod actor;
 mod api_call;
 mod arn;
+mod closing;
 mod containment;
 mod judge;
 mod settings;
@@ -16,8 +17,9 @@ mod types;
 pub use actor::{Actor, Session, written};
 pub use api_call::{ApiCall, CallError, Unreadable};
 pub use arn::{Arn, BadArn, Principal, RoleArn, TrailArn, UserArn};
+pub use closing::Closing;
 pub use containment::Containment;
-pub use judge::{Decision, Escalation, Verdict, Watch, judge};
+pub use judge::{Escalation, Verdict, Watch, judge};
 pub use settings::{BadSetting, Settings};
 pub use text::{Text, cut};
 pub use tiers::Tiers;

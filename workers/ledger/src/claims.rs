@@ -52,14 +52,14 @@ pub enum Claim {
 }
 
 impl Ledger {
-    /// Claims an actor for a run. A claim whose execution is no longer `running` is taken over.
+    /// Claims an actor for a run. The claim of the execution `dead` is taken over.
     ///
     /// # Errors
     /// When the ledger cannot be read or written, or others keep changing the claim.
     pub async fn claim(
         &self,
         claimant: Claimant<'_>,
-        running: impl AsyncFn(&str) -> bool,
+        dead: Option<&str>,
         now: Timestamp,
     ) -> Result<Claim, Failure> {
         for _ in 0..ATTEMPTS {
@@ -73,7 +73,7 @@ impl Ledger {
             let holder = text_of(&item, "holder");
             if let Some(execution) = holder
                 && execution != claimant.execution
-                && running(execution).await
+                && dead != Some(execution)
             {
                 return Ok(Claim::Held {
                     execution: execution.to_owned(),

@@ -91,7 +91,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub async fn original(&self, resource: &str, mechanism: &str) -> Result<Option<Value>, Failure> {
+    pub async fn original(
+        &self,
+        resource: &str,
+        mechanism: &str,
+    ) -> Result<Option<Value>, Failure> {
         match self.get(&pk(resource), mechanism).await? {
             Some(item) => json_of(&item, "original").map(Some),
             None => Ok(None),

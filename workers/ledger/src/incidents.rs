@@ -1,6 +1,7 @@
 //! The record of each incident, which an auditor reads years later.
 
-use incident::{Incident, IncidentId};
+use aws_sdk_dynamodb::types::AttributeValue;
+use incident::{Closing, Incident, IncidentId};
 use jiff::Timestamp;
 use worker::Failure;
 
@@ -8,19 +9,6 @@ use crate::{
     Ledger,
     item::{condition_failed, key, text},
 };
-
-/// How an incident ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Closing<'a> {
-    /// `contained` or `incomplete`.
-    pub outcome: &'a str,
-    /// One sentence.
-    pub summary: &'a str,
-    /// What is left for a human, one line each.
-    pub open: &'a [String],
-    /// When.
-    pub at: Timestamp,
-}
 
 impl Ledger {
     /// Records a new incident. Repeating it changes nothing.
@@ -59,18 +47,25 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub async fn close(&self, id: &IncidentId, closing: Closing<'_>) -> Result<(), Failure> {
+    pub async fn close(
+        &self,
+        id: &IncidentId,
+        closing: &Closing,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         self.client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(&pk(id), "incident")))
             .update_expression(
-                "SET outcome = :outcome, summary = :summary, leftOpen = :open, closedAt = :at",
+                "SET contained = :contained, summary = :summary, done = :done, leftOpen = :open, \
+                 closedAt = :now",
             )
-            .expression_attribute_values(":outcome", text(closing.outcome))
-            .expression_attribute_values(":summary", text(closing.summary))
+            .expression_attribute_values(":contained", AttributeValue::Bool(closing.contained))
+            .expression_attribute_values(":summary", text(&closing.summary))
+            .expression_attribute_values(":done", text(closing.done.join("\n")))
             .expression_attribute_values(":open", text(closing.open.join("\n")))
-            .expression_attribute_values(":at", text(closing.at.to_string()))
+            .expression_attribute_values(":now", text(now.to_string()))
             .send()
             .await
             .map(|_| ())

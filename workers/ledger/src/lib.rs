@@ -22,7 +22,6 @@ mod notes;
 pub use budget::Budget;
 pub use claims::{Claim, Claimant};
 pub use holds::{Done, Hold, Holds, Release};
-pub use incidents::Closing;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -57,3 +56,6 @@ impl Ledger {
         Ok(Self::new(Client::new(&worker::LEDGER.on(config)), &table))
     }
 }
+
+#[cfg(test)]
+mod tests;

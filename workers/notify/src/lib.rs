@@ -1,1 +1,390 @@
-//! Tells people.
+//! `notify`: tells people.
+//!
+//! One SNS message: a readable text for e-mail, the same facts as JSON for machines, and the
+//! attributes `severity`, `occasion` and `dryRun` to filter on. It holds what an incident holds,
+//! which is no raw event, no key and no body. Dry runs are told too, marked as such: saying what
+//! would be done is what they are for.
+//!
+//! An escalation is sent once an hour for one actor and one kind of event; when the ledger cannot
+//! say whether it was sent already, it is sent. Apart from that a second run sends a second
+//! message: rather twice than never. There is nothing to undo.
+//!
+//! AWS calls: `sns:Publish`, `dynamodb:PutItem`.
+
+mod message;
+
+use aws_config::SdkConfig;
+use aws_sdk_sns::types::MessageAttributeValue;
+use incident::{Arn, Closing, Escalation, EventRef, Incident, IncidentId, Settings};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use ledger::{Done, Ledger};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use worker::{ErrorOutput, Failure, Worker};
+
+use message::Message;
+
+/// The payload. Beside the first three fields it has those that the occasion needs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// The execution's name.
+    pub incident_id: IncidentId,
+    /// The execution.
+    pub execution_arn: Arn,
+    /// What there is to tell.
+    pub occasion: Occasion,
+    /// For `opened` and `closed`.
+    #[serde(default)]
+    pub incident: Option<Incident>,
+    /// For `closed`.
+    #[serde(default)]
+    pub closing: Option<Closing>,
+    /// For `escalated`.
+    #[serde(default)]
+    pub escalation: Option<Escalation>,
+    /// For `unanswered`: the event.
+    #[serde(default)]
+    pub event: Option<EventRef>,
+    /// For `refused`: the state machine that refused its input.
+    #[serde(default)]
+    pub runbook: Option<String>,
+    /// For `recorded`: what was.
+    #[serde(default)]
+    pub summary: Option<String>,
+    /// For `refused` and `unanswered`: why.
+    #[serde(default)]
+    pub failure: Option<ErrorOutput>,
+}
+
+/// What there is to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occasion {
+    /// An incident was opened and is being answered.
+    Opened,
+    /// A run ended.
+    Closed,
+    /// An event starts no runbook, but a human should look.
+    Escalated,
+    /// A state machine refused its input.
+    Refused,
+    /// Triage could not answer an event.
+    Unanswered,
+    /// A baseline was recorded.
+    Recorded,
+}
+
+/// The worker.
+#[derive(Debug)]
+pub struct Notify {
+    sns: aws_sdk_sns::Client,
+    topic: Arn,
+    ledger: Ledger,
+    never_block: Vec<IpNet>,
+    now: fn() -> Timestamp,
+}
+
+impl Notify {
+    /// Builds the worker from `TOPIC_ARN`, `LEDGER_TABLE` and `NEVER_BLOCK_CIDRS`.
+    ///
+    /// # Errors
+    /// Names the setting that is missing or does not parse.
+    pub fn from_env(config: &SdkConfig) -> Result<Self, Failure> {
+        let settings = Settings::from_env();
+        Ok(Self {
+            sns: aws_sdk_sns::Client::new(&worker::CONTROL.on(config)),
+            topic: settings.required("TOPIC_ARN")?,
+            ledger: Ledger::from_settings(config, &settings)?,
+            never_block: settings.list("NEVER_BLOCK_CIDRS")?,
+            now: Timestamp::now,
+        })
+    }
+
+    async fn publish(&self, message: &Message) -> Result<(), Failure> {
+        let mut publish = self
+            .sns
+            .publish()
+            .topic_arn(self.topic.as_str())
+            .subject(message.subject())
+            .message_structure("json")
+            .message(message.by_protocol());
+        for (name, value) in message.attributes() {
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .map_err(|error| Failure::Rejected(format!("sns:Publish: {error}")))?;
+            publish = publish.message_attributes(name, value);
+        }
+        publish
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| Failure::aws("sns:Publish", &error))
+    }
+
+    /// Whether this was told within the last hour; an unreachable ledger does not say so.
+    async fn is_repetition(&self, escalation: &Escalation) -> bool {
+        let told = format!("{}/{}", escalation.event.name, escalation.actor);
+        matches!(
+            self.ledger.first_this_hour(&told, (self.now)()).await,
+            Ok(false)
+        )
+    }
+}
+
+impl Worker for Notify {
+    type Input = Input;
+    type Output = Done;
+
+    async fn run(&self, input: Input) -> Result<Done, Failure> {
+        let message = Message::of(&input, &self.never_block)?;
+        let repetition = match &input.escalation {
+            Some(escalation) => self.is_repetition(escalation).await,
+            None => false,
+        };
+        if repetition {
+            return Ok(Done {
+                changed: false,
+                summary: "people were told of this actor and event within the last hour".to_owned(),
+                undo: Vec::new(),
+            });
+        }
+        self.publish(&message).await?;
+        Ok(Done {
+            changed: true,
+            summary: format!("told people: {}", message.subject()),
+            undo: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::{
+        error::ErrorMetadata,
+        operation::put_item::{PutItemError, PutItemOutput},
+        types::error::{ConditionalCheckFailedException, ResourceNotFoundException},
+    };
+    use aws_sdk_sns::operation::publish::{PublishError, PublishOutput};
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use serde_json::{Value, json};
+    use worker::{answer, parse};
+
+    use super::*;
+
+    fn worker(sns: &Rule, ledger: &[&Rule]) -> Notify {
+        Notify {
+            sns: mock_client!(aws_sdk_sns, RuleMode::MatchAny, &[sns]),
+            topic: "arn:aws:sns:eu-west-1:123456789012:incidents"
+                .parse()
+                .unwrap(),
+            ledger: Ledger::new(
+                mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, ledger),
+                "ledger",
+            ),
+            never_block: vec!["198.51.100.0/24".parse().unwrap()],
+            now: || "2026-11-25T03:13:10Z".parse().unwrap(),
+        }
+    }
+
+    fn sends() -> Rule {
+        mock!(aws_sdk_sns::Client::publish)
+            .match_requests(|request| request.message_structure() == Some("json"))
+            .then_output(|| PublishOutput::builder().build())
+    }
+
+    fn incident() -> Value {
+        serde_json::from_str(include_str!(
+            "../../../state-machines/cloudtrail-disabled.input.json"
+        ))
+        .unwrap()
+    }
+
+    fn payload(occasion: &str, field: &str, value: &Value) -> Value {
+        json!({
+            "incidentId": "i-1",
+            "executionArn": "arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1",
+            "occasion": occasion,
+            field: value,
+        })
+    }
+
+    fn closed(closing: &Value) -> Value {
+        let mut payload = payload("closed", "incident", &incident());
+        payload["closing"] = closing.clone();
+        payload
+    }
+
+    fn escalated() -> Value {
+        payload(
+            "escalated",
+            "escalation",
+            &json!({
+                "event": {"id": "e-1", "name": "StopLogging"},
+                "reason": "StopLogging of the watched trail was attempted and denied",
+                "severity": "high",
+                "occurredAt": "2026-11-25T03:12:40Z",
+                "actor": {"kind": "iam-user", "arn": "arn:aws:iam::123456789012:user/eve"},
+                "containment": {"kind": "principal", "reason": "an ordinary principal"},
+                "sourceAddress": "198.51.100.9",
+            }),
+        )
+    }
+
+    /// The message as an e-mail reader sees it.
+    fn text(payload: &Value) -> String {
+        let ours = ["198.51.100.0/24".parse().unwrap()];
+        let message = Message::of(&parse(payload).unwrap(), &ours).unwrap();
+        let by_protocol: Value = serde_json::from_str(&message.by_protocol()).unwrap();
+        by_protocol["default"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_opened_incident_reads_well() {
+        insta::assert_snapshot!(text(&payload("opened", "incident", &incident())), @"");
+    }
+
+    #[test]
+    fn an_actor_who_is_not_contained_comes_with_the_call_at_once() {
+        let mut incident = incident();
+        incident["actor"] = json!({"kind": "root", "account": "123456789012"});
+        incident["containment"] = json!({"kind": "none", "reason": "IAM cannot deny root", "byHand": "sign in as the owner"});
+        incident["dryRun"] = json!(true);
+        insta::assert_snapshot!(text(&payload("opened", "incident", &incident)), @"");
+    }
+
+    #[test]
+    fn an_outcome_says_first_what_is_left() {
+        let closing = json!({
+            "contained": false,
+            "summary": "Left for a human: Deny all failed: AccessDenied: no",
+            "done": ["Restore CloudTrail: the trail logs again"],
+            "open": ["Deny all failed: AccessDenied: no"],
+        });
+        insta::assert_snapshot!(text(&closed(&closing)), @"");
+    }
+
+    #[test]
+    fn an_escalation_says_that_nothing_was_changed() {
+        insta::assert_snapshot!(text(&escalated()), @"");
+    }
+
+    #[test]
+    fn a_refusal_and_an_unanswered_event_say_what_to_do() {
+        let failure =
+            json!({"Error": "InvalidInput", "Cause": "`incident.actor`: expected an ARN"});
+        let mut refused = payload("refused", "failure", &failure);
+        refused["runbook"] = json!("cloudtrail-disabled");
+        let mut unanswered = payload("unanswered", "failure", &failure);
+        unanswered["event"] = json!({"id": "e-1", "name": "StopLogging"});
+        unanswered["executionArn"] =
+            json!("arn:aws:states:eu-west-1:123456789012:express:triage:e-1:x");
+        insta::assert_snapshot!(format!("{}\n{}", text(&refused), text(&unanswered)), @"");
+    }
+
+    #[test]
+    fn a_recorded_baseline_is_news() {
+        insta::assert_snapshot!(
+            text(&payload("recorded", "summary", &json!("The baseline of trail clinic is new."))),
+            @""
+        );
+    }
+
+    #[test]
+    fn a_subject_is_one_line_of_ascii_and_short() {
+        let mut incident = incident();
+        incident["reason"] = json!("é".repeat(300));
+        let input: Input = parse(&payload("opened", "incident", &incident)).unwrap();
+        let subject = Message::of(&input, &[]).unwrap().subject();
+        assert_eq!(subject.len(), 100);
+        assert!(subject.is_ascii() && subject.ends_with("..."));
+    }
+
+    #[tokio::test]
+    async fn a_message_carries_text_json_and_attributes() {
+        let sns = mock!(aws_sdk_sns::Client::publish)
+            .match_requests(|request| {
+                let message: Value = serde_json::from_str(request.message().unwrap()).unwrap();
+                let machine: Value =
+                    serde_json::from_str(message["sqs"].as_str().unwrap()).unwrap();
+                let attributes = request.message_attributes().unwrap();
+                machine["incident"]["actor"]["kind"] == "iam-user"
+                    && attributes["severity"].string_value() == Some("critical")
+                    && attributes["occasion"].string_value() == Some("opened")
+                    && attributes["dryRun"].string_value() == Some("false")
+            })
+            .then_output(|| PublishOutput::builder().build());
+        let payload = payload("opened", "incident", &incident());
+        let done = answer(&worker(&sns, &[]), &payload).await.unwrap();
+        assert_eq!(done["changed"], true);
+        assert_eq!(sns.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_escalation_is_sent_once_an_hour() {
+        let sns = sends();
+        let told = mock!(aws_sdk_dynamodb::Client::put_item).then_error(|| {
+            PutItemError::ConditionalCheckFailedException(
+                ConditionalCheckFailedException::builder()
+                    .meta(
+                        ErrorMetadata::builder()
+                            .code("ConditionalCheckFailedException")
+                            .build(),
+                    )
+                    .build(),
+            )
+        });
+        let done = answer(&worker(&sns, &[&told]), &escalated()).await.unwrap();
+        assert_eq!(done["changed"], false);
+        assert_eq!(sns.num_calls(), 0);
+
+        let new = mock!(aws_sdk_dynamodb::Client::put_item)
+            .match_requests(|request| {
+                request.item().unwrap()["pk"].as_s().unwrap() == "told#StopLogging/IAM user eve"
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        answer(&worker(&sns, &[&new]), &escalated()).await.unwrap();
+        assert_eq!(sns.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_ledger_keeps_nobody_in_the_dark() {
+        let sns = sends();
+        let gone = mock!(aws_sdk_dynamodb::Client::put_item).then_error(|| {
+            PutItemError::ResourceNotFoundException(ResourceNotFoundException::builder().build())
+        });
+        answer(&worker(&sns, &[&gone]), &escalated()).await.unwrap();
+        assert_eq!(sns.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_payload_without_what_its_occasion_needs_is_refused() {
+        let failure = answer(
+            &worker(&sends(), &[]),
+            &payload("closed", "incident", &incident()),
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(failure.name(), "InvalidInput");
+        assert_eq!(failure.to_string(), "`closing`: this occasion needs it");
+    }
+
+    #[tokio::test]
+    async fn a_throttled_topic_is_tried_again() {
+        let throttled = mock!(aws_sdk_sns::Client::publish).then_error(|| {
+            PublishError::ThrottledException(
+                aws_sdk_sns::types::error::ThrottledException::builder()
+                    .meta(ErrorMetadata::builder().code("ThrottledException").build())
+                    .build(),
+            )
+        });
+        let payload = payload("opened", "incident", &incident());
+        let failure = answer(&worker(&throttled, &[]), &payload)
+            .await
+            .unwrap_err();
+        assert_eq!(failure.name(), "Transient");
+    }
+}

@@ -1,1 +1,688 @@
-//! Validates and opens an incident; claims its actor.
+//! `open-incident`: the first step of every runbook.
+//!
+//! - Validates the runbook's input, whoever wrote it: triage, or an operator in the short form
+//!   (`actor` or `target` as an ARN, `reason`, optional `dryRun`). What does not fit is refused
+//!   as `InvalidInput`, naming the field, before anything is changed.
+//! - Decides again how far the actor may be contained; an input cannot widen it. An operator may
+//!   have let the actor go since, and at most `MAX_PRINCIPALS_PER_HOUR` principals are contained
+//!   in an hour: beyond either, containment becomes `none` and a human is told.
+//! - Records the incident and claims the actor: `containActor` is false when another run is at
+//!   work on it, or contained it after this event happened. Both are verified like any other
+//!   containment, and done again if they do not hold.
+//!
+//! An unreachable ledger does not stop it: the actor is contained all the same, and the run ends
+//! red, because `recorded` is false. In `observe` mode every incident is a dry run, which writes
+//! nothing. A second run of the same execution answers the same. There is nothing to undo.
+//!
+//! AWS calls: `dynamodb:GetItem`, `PutItem`, `UpdateItem`; `states:DescribeExecution`, to take
+//! over the claim of a run that has died.
+
+use aws_config::SdkConfig;
+use incident::{
+    Actor, Arn, Containment, EventRef, Incident, IncidentId, Mode, Runbook, Settings, Severity,
+    Source, Target, Text, Tiers, TrailArn, written,
+};
+use jiff::Timestamp;
+use ledger::{Budget, Claim, Claimant, Ledger};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use worker::{Failure, Worker};
+
+/// The payload.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// The execution's name.
+    pub incident_id: IncidentId,
+    /// The execution.
+    pub execution_arn: Arn,
+    /// The runbook that asks.
+    pub runbook: Runbook,
+    /// The execution's input.
+    pub incident: Request,
+}
+
+/// A runbook's input: an [`Incident`], or an operator's short form of one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Request {
+    /// If given, the runbook it is meant for.
+    #[serde(default)]
+    runbook: Option<Runbook>,
+    /// Why.
+    reason: Text<1000>,
+    /// How urgent; `high` if left out.
+    #[serde(default)]
+    severity: Option<Severity>,
+    /// The event behind it.
+    #[serde(default)]
+    event: Option<EventRef>,
+    /// When it happened; now if left out.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    occurred_at: Option<Timestamp>,
+    /// When we first knew; now if left out.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    discovered_at: Option<Timestamp>,
+    /// Who did it: the object, or an ARN.
+    #[serde(default, deserialize_with = "actor")]
+    #[schemars(with = "Option<Actor>")]
+    actor: Option<Actor>,
+    /// Decided again here.
+    #[serde(default)]
+    #[allow(
+        dead_code,
+        reason = "accepted, because an incident has it; never believed"
+    )]
+    containment: Option<Containment>,
+    /// Where the call came from.
+    #[serde(default)]
+    source_address: Option<Source>,
+    /// What was attacked: the object, or an ARN.
+    #[serde(default, deserialize_with = "target")]
+    #[schemars(with = "Option<Target>")]
+    target: Option<Target>,
+    /// Whether to change nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+fn actor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Actor>, D::Error> {
+    written::deserialize(deserializer).map(Some)
+}
+
+fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Target>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Arn(Arn),
+        Object(Target),
+    }
+    match Written::deserialize(deserializer) {
+        Ok(Written::Object(target)) => Some(target),
+        Ok(Written::Arn(arn)) => Target::from_arn(&arn),
+        Err(_) => None,
+    }
+    .map(Some)
+    .ok_or_else(|| serde::de::Error::custom("expected a target, or the ARN of a trail"))
+}
+
+/// The answer.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// The incident, whole and validated.
+    pub incident: Incident,
+    /// Whether this run is to contain the actor in its first round.
+    pub contain_actor: bool,
+    /// Whether the ledger was written; false for a dry run.
+    pub changed: bool,
+    /// Whether everything that should be in the ledger is.
+    pub recorded: bool,
+    /// What was decided, in one sentence.
+    pub summary: String,
+}
+
+/// The worker.
+#[derive(Debug)]
+pub struct OpenIncident {
+    states: aws_sdk_sfn::Client,
+    ledger: Ledger,
+    tiers: Tiers,
+    mode: Mode,
+    trail: Option<TrailArn>,
+    max_principals_per_hour: usize,
+    now: fn() -> Timestamp,
+}
+
+impl OpenIncident {
+    /// Builds the worker from `MODE`, `TRAIL_ARN`, `MAX_PRINCIPALS_PER_HOUR`, `LEDGER_TABLE` and
+    /// what [`Tiers::from_settings`] reads.
+    ///
+    /// # Errors
+    /// Names the setting that is missing or does not parse.
+    pub fn from_env(config: &SdkConfig) -> Result<Self, Failure> {
+        let settings = Settings::from_env();
+        Ok(Self {
+            states: aws_sdk_sfn::Client::new(&worker::LEDGER.on(config)),
+            ledger: Ledger::from_settings(config, &settings)?,
+            tiers: Tiers::from_settings(&settings)?,
+            mode: settings.required("MODE")?,
+            trail: settings.optional("TRAIL_ARN")?,
+            max_principals_per_hour: settings.required("MAX_PRINCIPALS_PER_HOUR")?,
+            now: Timestamp::now,
+        })
+    }
+
+    fn incident(
+        &self,
+        runbook: Runbook,
+        request: Request,
+        now: Timestamp,
+    ) -> Result<Incident, Failure> {
+        if request.runbook.is_some_and(|meant| meant != runbook) {
+            return Err(invalid(
+                "runbook",
+                &format!("this is the runbook {runbook}"),
+            ));
+        }
+        if request.actor.is_none() && request.target.is_none() {
+            return Err(invalid("actor", "give an actor, a target, or both"));
+        }
+        let Some(trail) = &self.trail else {
+            return Err(invalid(
+                "target",
+                "no trail is watched (the parameter TrailArn is not set)",
+            ));
+        };
+        let watched = Target::Trail { arn: trail.clone() };
+        let target = request.target.unwrap_or_else(|| watched.clone());
+        if target != watched {
+            return Err(invalid(
+                "target",
+                &format!("the trail that is watched is {trail}"),
+            ));
+        }
+        let actor = request
+            .actor
+            .unwrap_or_else(|| Actor::unidentified("the runbook was started without an actor"));
+        Ok(Incident {
+            runbook,
+            reason: request.reason,
+            severity: request.severity.unwrap_or(Severity::High),
+            event: request.event,
+            occurred_at: request.occurred_at.unwrap_or(now),
+            discovered_at: request.discovered_at.unwrap_or(now),
+            containment: self.tiers.containment(&actor),
+            actor,
+            source_address: request.source_address,
+            target,
+            dry_run: request.dry_run || self.mode == Mode::Observe,
+        })
+    }
+
+    /// Whether this run is to contain the actor; may turn the incident's containment to `none`.
+    async fn claim(
+        &self,
+        incident: &mut Incident,
+        claimant: Claimant<'_>,
+        now: Timestamp,
+    ) -> Result<(bool, String), Failure> {
+        let mut claim = self.ledger.claim(claimant, None, now).await?;
+        if let Claim::Held { execution } = &claim
+            && !self.is_running(execution).await
+        {
+            claim = self.ledger.claim(claimant, Some(execution), now).await?;
+        }
+        match claim {
+            Claim::Held { execution } => Ok((
+                false,
+                format!("{} is being contained by {execution}", incident.actor),
+            )),
+            Claim::Contained {
+                incident: other,
+                at,
+            } => Ok((
+                false,
+                format!(
+                    "{} was contained at {at} by incident {other}",
+                    incident.actor
+                ),
+            )),
+            Claim::Released { at } => {
+                let reason = format!(
+                    "an operator let the actor go at {at}, after this event; to contain it again, \
+                     start the runbook with the actor and a reason only"
+                );
+                incident.containment = self.tiers.none(&incident.actor, &reason);
+                Ok((false, reason))
+            }
+            Claim::Ours => {
+                let limit = self.max_principals_per_hour;
+                match self
+                    .ledger
+                    .spend(claimant.actor, limit, claimant.dry_run, now)
+                    .await?
+                {
+                    Budget::Granted => Ok((true, format!("{} will be contained", incident.actor))),
+                    Budget::Spent(contained) => {
+                        let reason = format!(
+                            "{limit} principals were contained within the last hour, which is the \
+                             limit (MaxPrincipalsPerHour): {}",
+                            contained.join(", ")
+                        );
+                        incident.containment = self.tiers.none(&incident.actor, &reason);
+                        Ok((false, reason))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether an execution may still be at work. When that cannot be told, it is taken for dead:
+    /// containing an actor twice is harmless, and not at all is not.
+    async fn is_running(&self, execution: &str) -> bool {
+        let described = self
+            .states
+            .describe_execution()
+            .execution_arn(execution)
+            .send()
+            .await;
+        described
+            .is_ok_and(|output| *output.status() == aws_sdk_sfn::types::ExecutionStatus::Running)
+    }
+}
+
+impl Worker for OpenIncident {
+    type Input = Input;
+    type Output = Output;
+
+    async fn run(&self, input: Input) -> Result<Output, Failure> {
+        let now = (self.now)();
+        let id = &input.incident_id;
+        let mut incident = self.incident(input.runbook, input.incident, now)?;
+        let dry_run = incident.dry_run;
+        let mut recorded = true;
+        let mut contain_actor = !incident.containment.is_none();
+        let mut summary = incident.containment.reason().to_owned();
+        if contain_actor && let Some(actor) = incident.actor.key(&incident.containment) {
+            let claimant = Claimant {
+                actor: &actor,
+                incident: id,
+                execution: input.execution_arn.as_str(),
+                occurred_at: incident.occurred_at,
+                dry_run,
+            };
+            match self.claim(&mut incident, claimant, now).await {
+                Ok((ours, why)) => {
+                    contain_actor = ours;
+                    summary = why;
+                }
+                Err(failure) => {
+                    recorded = false;
+                    summary = format!("the actor is contained without a claim ({failure})");
+                }
+            }
+        }
+        if !dry_run
+            && recorded
+            && let Err(failure) = self
+                .ledger
+                .open(id, &incident, input.execution_arn.as_str(), now)
+                .await
+        {
+            recorded = false;
+            summary = format!("{summary}; the incident is not in the ledger ({failure})");
+        }
+        Ok(Output {
+            incident,
+            contain_actor,
+            changed: recorded && !dry_run,
+            recorded,
+            summary,
+        })
+    }
+}
+
+fn invalid(field: &str, why: &str) -> Failure {
+    Failure::InvalidInput(format!("`incident.{field}`: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::{
+        operation::{
+            get_item::GetItemOutput, put_item::PutItemOutput, update_item::UpdateItemOutput,
+        },
+        types::AttributeValue,
+    };
+    use aws_sdk_sfn::{
+        operation::describe_execution::DescribeExecutionOutput, types::ExecutionStatus,
+    };
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use serde_json::{Value, json};
+    use worker::answer;
+
+    use super::*;
+
+    const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
+    const EVE: &str = "arn:aws:iam::123456789012:user/eve";
+
+    fn worker(ledger: &[&Rule], states: &[&Rule]) -> OpenIncident {
+        let settings = Settings::new(|name| {
+            let value = match name {
+                "ACCOUNT_ID" => "123456789012",
+                "DENY_POLICY_ARN" => "arn:aws:iam::aws:policy/AWSDenyAll",
+                "BREAK_GLASS_ARNS" => "arn:aws:iam::123456789012:user/glass",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        OpenIncident {
+            states: mock_client!(aws_sdk_sfn, RuleMode::Sequential, states),
+            ledger: Ledger::new(
+                mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, ledger),
+                "ledger",
+            ),
+            tiers: Tiers::from_settings(&settings).unwrap(),
+            mode: Mode::Enforce,
+            trail: Some(TRAIL.parse().unwrap()),
+            max_principals_per_hour: 2,
+            now: || "2026-11-25T03:13:00Z".parse().unwrap(),
+        }
+    }
+
+    /// A ledger that has these items and takes every write.
+    struct Items {
+        reads: [Rule; 2],
+        updates: Rule,
+        puts: Rule,
+    }
+
+    impl Items {
+        fn new(claim: Value, contained: Option<Value>) -> Self {
+            let item = |pk: &'static str, attributes: Value| {
+                let attributes = attributes.as_object().unwrap().clone();
+                mock!(aws_sdk_dynamodb::Client::get_item)
+                    .match_requests(move |request| {
+                        request.key().unwrap()["pk"].as_s().unwrap().starts_with(pk)
+                    })
+                    .then_output(move || {
+                        let attributes = attributes.iter().map(|(name, value)| {
+                            let text = value
+                                .as_str()
+                                .map_or_else(|| value.to_string(), str::to_owned);
+                            (name.clone(), AttributeValue::S(text))
+                        });
+                        GetItemOutput::builder()
+                            .set_item(Some(attributes.collect()))
+                            .build()
+                    })
+            };
+            let contained =
+                contained.map_or(json!({}), |contained| json!({"contained": contained}));
+            Self {
+                reads: [item("claim#", claim), item("budget", contained)],
+                updates: mock!(aws_sdk_dynamodb::Client::update_item)
+                    .then_output(|| UpdateItemOutput::builder().build()),
+                puts: mock!(aws_sdk_dynamodb::Client::put_item)
+                    .then_output(|| PutItemOutput::builder().build()),
+            }
+        }
+
+        fn empty() -> Self {
+            Self::new(json!({}), None)
+        }
+
+        fn rules(&self) -> Vec<&Rule> {
+            self.reads
+                .iter()
+                .chain([&self.updates, &self.puts])
+                .collect()
+        }
+
+        fn writes(&self) -> usize {
+            self.updates.num_calls() + self.puts.num_calls()
+        }
+    }
+
+    fn payload(incident: &Value) -> Value {
+        json!({
+            "incidentId": "i-1",
+            "executionArn": "arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1",
+            "runbook": "cloudtrail-disabled",
+            "incident": incident,
+        })
+    }
+
+    fn shipped() -> Value {
+        serde_json::from_str(include_str!(
+            "../../../state-machines/cloudtrail-disabled.input.json"
+        ))
+        .unwrap()
+    }
+
+    fn other_run(status: ExecutionStatus) -> Rule {
+        mock!(aws_sdk_sfn::Client::describe_execution)
+            .match_requests(|request| request.execution_arn() == Some("the other run"))
+            .then_output(move || {
+                DescribeExecutionOutput::builder()
+                    .execution_arn("the other run")
+                    .state_machine_arn("the runbook")
+                    .status(status.clone())
+                    .start_date(aws_sdk_sfn::primitives::DateTime::from_secs(0))
+                    .build()
+                    .unwrap()
+            })
+    }
+
+    #[tokio::test]
+    async fn a_new_incident_is_recorded_and_its_actor_claimed() {
+        let items = Items::empty();
+        let answer = answer(&worker(&items.rules(), &[]), &payload(&shipped()))
+            .await
+            .unwrap();
+        assert_eq!(answer["incident"], shipped());
+        assert_eq!(answer["containActor"], true);
+        assert_eq!(answer["recorded"], true);
+        // The claim, the budget and the incident.
+        assert_eq!(items.writes(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_operator_may_use_the_short_form() {
+        let items = Items::empty();
+        let short = json!({"actor": EVE, "reason": "seen on the VPN"});
+        let answer = answer(&worker(&items.rules(), &[]), &payload(&short))
+            .await
+            .unwrap();
+        insta::assert_json_snapshot!(answer, @r#"
+        {
+          "incident": {
+            "runbook": "cloudtrail-disabled",
+            "reason": "seen on the VPN",
+            "severity": "high",
+            "occurredAt": "2026-11-25T03:13:00Z",
+            "discoveredAt": "2026-11-25T03:13:00Z",
+            "actor": {
+              "kind": "iam-user",
+              "arn": "arn:aws:iam::123456789012:user/eve"
+            },
+            "containment": {
+              "kind": "principal",
+              "reason": "an ordinary principal of this account"
+            },
+            "target": {
+              "kind": "trail",
+              "arn": "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic"
+            },
+            "dryRun": false
+          },
+          "containActor": true,
+          "changed": true,
+          "recorded": true,
+          "summary": "IAM user eve will be contained"
+        }
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_run_without_an_actor_repairs_and_contains_nobody() {
+        let items = Items::empty();
+        let short = json!({"target": TRAIL, "reason": "the heartbeat missed it"});
+        let answer = answer(&worker(&items.rules(), &[]), &payload(&short))
+            .await
+            .unwrap();
+        assert_eq!(answer["containActor"], false);
+        assert_eq!(answer["incident"]["containment"]["kind"], "none");
+        assert_eq!(answer["recorded"], true);
+    }
+
+    #[tokio::test]
+    async fn an_input_cannot_widen_containment() {
+        let items = Items::empty();
+        let mut incident = shipped();
+        incident["actor"]["arn"] = json!("arn:aws:iam::123456789012:user/glass");
+        let answer = answer(&worker(&items.rules(), &[]), &payload(&incident))
+            .await
+            .unwrap();
+        assert_eq!(answer["incident"]["containment"]["kind"], "none");
+        assert_eq!(answer["containActor"], false);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_by_field_and_nothing_is_written() {
+        let with = |field: &str, value: Value| {
+            let mut incident = shipped();
+            incident[field] = value;
+            incident
+        };
+        let other = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/other";
+        let mut refusals = Vec::new();
+        for incident in [
+            json!({"actor": EVE}),
+            json!({"reason": "nobody and nothing"}),
+            with("actor", json!("eve")),
+            with("actor", json!({"kind": "iam-user", "arn": "eve"})),
+            with("runbook", json!("make-coffee")),
+            with("target", json!(other)),
+            with("target", json!({"kind": "trail", "arn": other})),
+            with("target", json!("clinic")),
+            with("reason", json!("x".repeat(1_001))),
+            with("occurredAt", json!("yesterday")),
+            with("dryrun", json!(true)),
+            with("event", json!({"id": "1"})),
+        ] {
+            let items = Items::empty();
+            let failure = answer(&worker(&items.rules(), &[]), &payload(&incident))
+                .await
+                .unwrap_err();
+            assert_eq!(failure.name(), "InvalidInput", "{incident}");
+            assert_eq!(items.writes(), 0);
+            refusals.push(failure.to_string());
+        }
+        insta::assert_snapshot!(refusals.join("\n"), @"
+        `incident`: missing field `reason`
+        `incident.actor`: give an actor, a target, or both
+        `incident.actor`: expected the ARN of a user, a role or a role session
+        `incident.actor`: expected an ARN like arn:partition:service:region:account:resource
+        `incident.runbook`: expected `cloudtrail-disabled`
+        `incident.target`: the trail that is watched is arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
+        `incident.target`: the trail that is watched is arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
+        `incident.target`: expected a target, or the ARN of a trail
+        `incident.reason`: longer than 1000 characters
+        `incident.occurredAt`: failed to parse four digit integer as year: invalid digit, expected 0-9 but got y
+        `incident.dryrun`: unknown field `dryrun`, expected one of `runbook`, `reason`, `severity`, `event`, `occurredAt`, `discoveredAt`, `actor`, `containment`, `sourceAddress`, `target`, `dryRun`
+        `incident.event`: missing field `name`
+        ");
+    }
+
+    #[tokio::test]
+    async fn another_run_at_work_on_the_actor_is_left_to_it() {
+        let items = Items::new(json!({"holder": "the other run"}), None);
+        let running = other_run(ExecutionStatus::Running);
+        let answer = answer(&worker(&items.rules(), &[&running]), &payload(&shipped()))
+            .await
+            .unwrap();
+        assert_eq!(answer["containActor"], false);
+        assert_eq!(answer["incident"]["containment"]["kind"], "principal");
+        assert_eq!(answer["recorded"], true);
+    }
+
+    #[tokio::test]
+    async fn a_dead_runs_claim_is_taken_over() {
+        for dead in [
+            other_run(ExecutionStatus::Failed),
+            mock!(aws_sdk_sfn::Client::describe_execution).then_error(|| {
+                aws_sdk_sfn::operation::describe_execution::DescribeExecutionError::ExecutionDoesNotExist(
+                    aws_sdk_sfn::types::error::ExecutionDoesNotExist::builder().build(),
+                )
+            }),
+        ] {
+            let items = Items::new(json!({"holder": "the other run"}), None);
+            let answer =
+                answer(&worker(&items.rules(), &[&dead]), &payload(&shipped())).await.unwrap();
+            assert_eq!(answer["containActor"], true);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_from_before_the_containment_contains_nobody_again() {
+        let contained = json!({"containedAt": "2026-11-25T03:12:50Z", "containedBy": "i-0"});
+        let items = Items::new(contained, None);
+        let answer = answer(&worker(&items.rules(), &[]), &payload(&shipped()))
+            .await
+            .unwrap();
+        assert_eq!(answer["containActor"], false);
+        assert_eq!(answer["incident"]["containment"]["kind"], "principal");
+    }
+
+    #[tokio::test]
+    async fn an_operators_release_is_respected_by_older_events() {
+        let items = Items::new(json!({"releasedAt": "2026-11-25T03:12:50Z"}), None);
+        let answer = answer(&worker(&items.rules(), &[]), &payload(&shipped()))
+            .await
+            .unwrap();
+        assert_eq!(answer["containActor"], false);
+        assert_eq!(answer["incident"]["containment"]["kind"], "none");
+    }
+
+    #[tokio::test]
+    async fn beyond_the_limit_the_damage_is_repaired_and_a_human_told() {
+        let others = json!({"user/a": "2026-11-25T03:00:00Z", "role/b": "2026-11-25T03:10:00Z"});
+        let items = Items::new(json!({}), Some(others));
+        let answer = answer(&worker(&items.rules(), &[]), &payload(&shipped()))
+            .await
+            .unwrap();
+        assert_eq!(answer["containActor"], false);
+        assert_eq!(
+            answer["incident"]["containment"]["reason"],
+            "2 principals were contained within the last hour, which is the limit \
+             (MaxPrincipalsPerHour): role/b, user/a"
+        );
+        assert!(
+            answer["incident"]["containment"]["byHand"]
+                .as_str()
+                .unwrap()
+                .contains("attach-user-policy --user-name eve")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_ledger_stops_nothing() {
+        let gone = mock!(aws_sdk_dynamodb::Client::get_item).then_error(|| {
+            aws_sdk_dynamodb::operation::get_item::GetItemError::ResourceNotFoundException(
+                aws_sdk_dynamodb::types::error::ResourceNotFoundException::builder().build(),
+            )
+        });
+        let answer = answer(&worker(&[&gone], &[]), &payload(&shipped()))
+            .await
+            .unwrap();
+        assert_eq!(answer["containActor"], true);
+        assert_eq!(answer["recorded"], false);
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_writes_nothing() {
+        let mut incident = shipped();
+        incident["dryRun"] = json!(true);
+        let items = Items::empty();
+        let answer = answer(&worker(&items.rules(), &[]), &payload(&incident))
+            .await
+            .unwrap();
+        assert_eq!(answer["containActor"], true);
+        assert_eq!(answer["changed"], false);
+        assert_eq!(items.writes(), 0);
+    }
+
+    #[tokio::test]
+    async fn in_observe_mode_every_run_is_dry() {
+        let items = Items::empty();
+        let mut worker = worker(&items.rules(), &[]);
+        worker.mode = Mode::Observe;
+        let answer = answer(&worker, &payload(&shipped())).await.unwrap();
+        assert_eq!(answer["incident"]["dryRun"], true);
+        assert_eq!(items.writes(), 0);
+    }
+}

@@ -35,6 +35,5 @@ pub trait Worker {
     ///
     /// # Errors
     /// A [`Failure`], whose name the state machine catches or retries.
-    fn run(&self, input: Self::Input)
-    -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+    fn run(&self, input: Self::Input) -> impl Future<Output = Result<Self::Output, Failure>>;
 }

@@ -1,6 +1,9 @@
 //! The Lambda side of a worker.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    pin::Pin,
+    time::{Duration, Instant, SystemTime},
+};
 
 use aws_config::SdkConfig;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -42,7 +45,12 @@ pub async fn serve<W: Worker>(
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let started = Instant::now();
         let result = match worker {
-            Ok(worker) => within(event.context.deadline(), answer(worker, &event.payload)).await,
+            Ok(worker) => {
+                // Boxed: the compiler cannot lay out an SDK call this deep inside the runtime.
+                let work: Pin<Box<dyn Future<Output = _> + '_>> =
+                    Box::pin(answer(worker, &event.payload));
+                within(event.context.deadline(), work).await
+            }
             Err(failure) => Err(failure.clone()),
         };
         log(name, &event.payload, &result, started.elapsed());

@@ -1,0 +1,472 @@
+//! Every branch that DynamoDB can take, on mocked answers; the drills run the same expressions on
+//! a real table.
+
+use aws_sdk_dynamodb::{
+    error::ErrorMetadata,
+    operation::{
+        delete_item::{DeleteItemError, DeleteItemOutput},
+        get_item::GetItemOutput,
+        put_item::{PutItemError, PutItemOutput},
+        update_item::{UpdateItemError, UpdateItemInput, UpdateItemOutput},
+    },
+    types::{AttributeValue, error::ConditionalCheckFailedException},
+};
+use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use incident::IncidentId;
+use jiff::Timestamp;
+use serde_json::json;
+use worker::Failure;
+
+use crate::{Budget, Claim, Claimant, Hold, Ledger, Release, item::Item};
+
+fn ledger(rules: &[&Rule]) -> Ledger {
+    Ledger::new(
+        mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, rules),
+        "ledger",
+    )
+}
+
+fn at(time: &str) -> Timestamp {
+    format!("2026-11-25T{time}Z").parse().unwrap()
+}
+
+fn id(name: &str) -> IncidentId {
+    name.parse().unwrap()
+}
+
+fn item<const N: usize>(attributes: [(&str, &str); N]) -> Item {
+    attributes
+        .map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())))
+        .into()
+}
+
+fn found(item: Item) -> Rule {
+    mock!(aws_sdk_dynamodb::Client::get_item)
+        .match_requests(|request| request.consistent_read() == Some(true))
+        .then_output(move || {
+            GetItemOutput::builder()
+                .set_item(Some(item.clone()))
+                .build()
+        })
+}
+
+fn nothing() -> Rule {
+    mock!(aws_sdk_dynamodb::Client::get_item).then_output(|| GetItemOutput::builder().build())
+}
+
+fn updated(fits: impl Fn(&UpdateItemInput) -> bool + Send + Sync + 'static) -> Rule {
+    mock!(aws_sdk_dynamodb::Client::update_item)
+        .match_requests(fits)
+        .then_output(|| UpdateItemOutput::builder().build())
+}
+
+fn failed_condition() -> ConditionalCheckFailedException {
+    ConditionalCheckFailedException::builder()
+        .meta(
+            ErrorMetadata::builder()
+                .code("ConditionalCheckFailedException")
+                .build(),
+        )
+        .build()
+}
+
+fn too_late() -> Rule {
+    mock!(aws_sdk_dynamodb::Client::update_item)
+        .then_error(|| UpdateItemError::ConditionalCheckFailedException(failed_condition()))
+}
+
+fn hold() -> Hold {
+    Hold {
+        resource: "arn:aws:iam::123456789012:user/eve".to_owned(),
+        mechanism: "deny-all-policy".to_owned(),
+        original: json!({"attached": false}),
+    }
+}
+
+mod holds {
+    use super::*;
+
+    fn held_by(incidents: &[&str]) -> Rule {
+        let mut held = item([("original", r#"{"attached":false}"#)]);
+        let incidents = incidents.iter().map(|&id| id.to_owned()).collect();
+        held.insert("incidents".to_owned(), AttributeValue::Ss(incidents));
+        found(held)
+    }
+
+    #[tokio::test]
+    async fn the_first_writers_original_stands() {
+        let second = mock!(aws_sdk_dynamodb::Client::update_item)
+            .match_requests(|request| {
+                request
+                    .update_expression()
+                    .is_some_and(|expression| expression.contains("if_not_exists(original"))
+            })
+            .then_output(|| {
+                let stands = item([("original", r#"{"attached":true}"#)]);
+                UpdateItemOutput::builder()
+                    .set_attributes(Some(stands))
+                    .build()
+            });
+        let original = ledger(&[&second])
+            .hold(&id("i-2"), &hold(), at("03:00:00"))
+            .await;
+        assert_eq!(original.unwrap(), json!({"attached": true}));
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_fails_is_asked_once_and_the_undo_is_handed_over() {
+        let gone = mock!(aws_sdk_dynamodb::Client::update_item).then_http_response(|| {
+            aws_smithy_runtime_api::http::Response::new(
+                400.try_into().unwrap(),
+                aws_smithy_types::body::SdkBody::from(
+                    r#"{"__type":"ResourceNotFoundException","message":"no table"}"#,
+                ),
+            )
+        });
+        let ledger = ledger(&[&gone]);
+        let incident = id("i-1");
+        let mut holds = ledger.holds_for(&incident, at("03:00:00"));
+        holds.put(hold()).await;
+        holds
+            .put(Hold {
+                mechanism: "permissions-boundary".to_owned(),
+                ..hold()
+            })
+            .await;
+        let undo = holds.unrecorded();
+        assert_eq!(gone.num_calls(), 1);
+        assert_eq!(
+            undo.iter()
+                .map(|hold| hold.mechanism.as_str())
+                .collect::<Vec<_>>(),
+            ["deny-all-policy", "permissions-boundary"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_hold_of_nobody_or_of_others_is_not_ours_to_release() {
+        for rule in [nothing(), held_by(&["i-2"])] {
+            let released = ledger(&[&rule])
+                .release(&id("i-1"), "r", "m")
+                .await
+                .unwrap();
+            assert_eq!(released, Release::NotHeld);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_one_out_gets_the_original() {
+        let released = ledger(&[&held_by(&["i-1"])])
+            .release(&id("i-1"), "r", "m")
+            .await
+            .unwrap();
+        assert_eq!(released, Release::Last(json!({"attached": false})));
+    }
+
+    #[tokio::test]
+    async fn while_others_hold_it_only_our_own_hold_ends() {
+        let (held, left) = (
+            held_by(&["i-1", "i-2"]),
+            updated(|request| {
+                request.update_expression() == Some("DELETE incidents :incident")
+                    && request.condition_expression().is_some()
+            }),
+        );
+        let released = ledger(&[&held, &left])
+            .release(&id("i-1"), "r", "m")
+            .await
+            .unwrap();
+        assert_eq!(released, Release::StillHeld);
+        assert_eq!(left.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_hold_that_changes_under_our_hands_is_tried_again() {
+        let (held, late) = (held_by(&["i-1", "i-2"]), too_late());
+        let failure = ledger(&[&held, &late])
+            .release(&id("i-1"), "r", "m")
+            .await
+            .unwrap_err();
+        assert_eq!(failure.name(), "Transient");
+
+        let taken = mock!(aws_sdk_dynamodb::Client::delete_item)
+            .then_error(|| DeleteItemError::ConditionalCheckFailedException(failed_condition()));
+        let failure = ledger(&[&taken])
+            .forget(&id("i-1"), "r", "m")
+            .await
+            .unwrap_err();
+        assert_eq!(failure.name(), "Transient");
+    }
+
+    #[tokio::test]
+    async fn a_released_hold_is_forgotten() {
+        let deleted = mock!(aws_sdk_dynamodb::Client::delete_item)
+            .match_requests(|request| request.condition_expression().is_some())
+            .then_output(|| DeleteItemOutput::builder().build());
+        ledger(&[&deleted])
+            .forget(&id("i-1"), "r", "m")
+            .await
+            .unwrap();
+        assert_eq!(deleted.num_calls(), 1);
+    }
+}
+
+mod claims {
+    use super::*;
+
+    const OURS: &str = "arn:aws:states:eu-west-1:123456789012:execution:r:i-1";
+    const OTHER: &str = "arn:aws:states:eu-west-1:123456789012:execution:r:i-2";
+
+    async fn claim(rules: &[&Rule], dead: Option<&str>, dry_run: bool) -> Result<Claim, Failure> {
+        let incident = id("i-1");
+        let claimant = Claimant {
+            actor: "user/eve",
+            incident: &incident,
+            execution: OURS,
+            occurred_at: at("03:00:00"),
+            dry_run,
+        };
+        ledger(rules).claim(claimant, dead, at("03:00:05")).await
+    }
+
+    #[tokio::test]
+    async fn a_free_actor_is_claimed() {
+        let taken = updated(|request| {
+            request.condition_expression() == Some("attribute_not_exists(holder)")
+        });
+        assert_eq!(
+            claim(&[&nothing(), &taken], None, false).await.unwrap(),
+            Claim::Ours
+        );
+        assert_eq!(taken.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn our_own_claim_is_still_ours_in_a_retry() {
+        let (held, taken) = (found(item([("holder", OURS)])), updated(|_| true));
+        assert_eq!(
+            claim(&[&held, &taken], None, false).await.unwrap(),
+            Claim::Ours
+        );
+    }
+
+    #[tokio::test]
+    async fn another_runs_claim_stands_until_that_run_is_dead() {
+        let held = found(item([("holder", OTHER)]));
+        assert_eq!(
+            claim(&[&held], None, false).await.unwrap(),
+            Claim::Held {
+                execution: OTHER.to_owned()
+            }
+        );
+        let (held, taken) = (
+            found(item([("holder", OTHER)])),
+            updated(|request| request.condition_expression() == Some("holder = :holder")),
+        );
+        assert_eq!(
+            claim(&[&held, &taken], Some(OTHER), false).await.unwrap(),
+            Claim::Ours
+        );
+    }
+
+    #[tokio::test]
+    async fn of_two_runs_at_once_one_wins_and_the_other_sees_it() {
+        let (free, late, held) = (nothing(), too_late(), found(item([("holder", OTHER)])));
+        assert_eq!(
+            claim(&[&free, &late, &held], None, false).await.unwrap(),
+            Claim::Held {
+                execution: OTHER.to_owned()
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn an_event_from_before_the_containment_contains_nobody_again() {
+        let contained = found(item([
+            ("containedAt", "2026-11-25T03:00:01Z"),
+            ("containedBy", "i-0"),
+        ]));
+        assert_eq!(
+            claim(&[&contained], None, false).await.unwrap(),
+            Claim::Contained {
+                incident: "i-0".to_owned(),
+                at: at("03:00:01")
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn an_event_from_after_the_containment_claims_the_actor_anew() {
+        let (contained, taken) = (
+            found(item([("containedAt", "2026-11-25T02:59:59Z")])),
+            updated(|_| true),
+        );
+        assert_eq!(
+            claim(&[&contained, &taken], None, false).await.unwrap(),
+            Claim::Ours
+        );
+    }
+
+    #[tokio::test]
+    async fn an_event_from_before_a_release_respects_it() {
+        let released = found(item([("releasedAt", "2026-11-25T03:00:02Z")]));
+        assert_eq!(
+            claim(&[&released], None, false).await.unwrap(),
+            Claim::Released { at: at("03:00:02") }
+        );
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_claims_nothing() {
+        let taken = updated(|_| true);
+        assert_eq!(
+            claim(&[&nothing(), &taken], None, true).await.unwrap(),
+            Claim::Ours
+        );
+        assert_eq!(taken.num_calls(), 0);
+    }
+
+    #[tokio::test]
+    async fn settling_ends_only_our_own_claim() {
+        let incident = id("i-1");
+        let claimant = Claimant {
+            actor: "user/eve",
+            incident: &incident,
+            execution: OURS,
+            occurred_at: at("03:00:00"),
+            dry_run: false,
+        };
+        let contained = updated(|request| {
+            request.condition_expression()
+                == Some("attribute_not_exists(holder) OR holder = :execution")
+                && request
+                    .update_expression()
+                    .is_some_and(|update| update.starts_with("SET containedAt"))
+        });
+        ledger(&[&contained])
+            .settle(claimant, Some(at("03:01:00")))
+            .await
+            .unwrap();
+        let freed = updated(|request| request.update_expression() == Some("REMOVE holder"));
+        ledger(&[&freed]).settle(claimant, None).await.unwrap();
+        ledger(&[&too_late()]).settle(claimant, None).await.unwrap();
+        assert_eq!((contained.num_calls(), freed.num_calls()), (1, 1));
+    }
+}
+
+mod budget {
+    use super::*;
+
+    fn contained(entries: &str) -> Rule {
+        found(item([("contained", entries)]))
+    }
+
+    #[tokio::test]
+    async fn principals_are_granted_up_to_the_limit() {
+        let written = updated(|request| {
+            request.condition_expression() == Some("attribute_not_exists(contained)")
+        });
+        let granted = ledger(&[&nothing(), &written])
+            .spend("user/a", 1, false, at("03:00:00"))
+            .await;
+        assert_eq!(granted.unwrap(), Budget::Granted);
+
+        let spent = ledger(&[&contained(r#"{"user/a":"2026-11-25T02:30:00Z"}"#)])
+            .spend("user/b", 1, false, at("03:00:00"))
+            .await;
+        assert_eq!(spent.unwrap(), Budget::Spent(vec!["user/a".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn a_principal_counts_once_and_for_an_hour() {
+        let again = ledger(&[&contained(r#"{"user/a":"2026-11-25T02:30:00Z"}"#)])
+            .spend("user/a", 1, false, at("03:00:00"))
+            .await;
+        assert_eq!(again.unwrap(), Budget::Granted);
+
+        let (old, written) = (
+            contained(r#"{"user/a":"2026-11-25T01:59:00Z"}"#),
+            updated(|request| {
+                let values = request.expression_attribute_values().unwrap();
+                values[":after"].as_s().unwrap() == r#"{"user/b":"2026-11-25T03:00:00Z"}"#
+            }),
+        );
+        let granted = ledger(&[&old, &written])
+            .spend("user/b", 1, false, at("03:00:00"))
+            .await;
+        assert_eq!(granted.unwrap(), Budget::Granted);
+    }
+
+    #[tokio::test]
+    async fn of_two_runs_at_once_the_second_counts_the_first() {
+        let (before, late, after) = (
+            nothing(),
+            too_late(),
+            contained(r#"{"user/a":"2026-11-25T03:00:00Z"}"#),
+        );
+        let spent = ledger(&[&before, &late, &after])
+            .spend("user/b", 1, false, at("03:00:00"))
+            .await;
+        assert_eq!(spent.unwrap(), Budget::Spent(vec!["user/a".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_spends_nothing() {
+        let written = updated(|_| true);
+        let granted = ledger(&[&nothing(), &written])
+            .spend("user/a", 1, true, at("03:00:00"))
+            .await;
+        assert_eq!(granted.unwrap(), Budget::Granted);
+        assert_eq!(written.num_calls(), 0);
+    }
+}
+
+mod notes {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_is_new_once_an_hour() {
+        let first = mock!(aws_sdk_dynamodb::Client::put_item)
+            .match_requests(|request| {
+                request.condition_expression()
+                    == Some("attribute_not_exists(pk) OR expiresAt <= :now")
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        assert!(
+            ledger(&[&first])
+                .first_this_hour("m", at("03:00:00"))
+                .await
+                .unwrap()
+        );
+        let second = mock!(aws_sdk_dynamodb::Client::put_item)
+            .then_error(|| PutItemError::ConditionalCheckFailedException(failed_condition()));
+        assert!(
+            !ledger(&[&second])
+                .first_this_hour("m", at("03:00:00"))
+                .await
+                .unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_baseline_comes_back_as_it_was_saved() {
+        let trail = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic"
+            .parse()
+            .unwrap();
+        let saved = found(item([("baseline", r#"{"bucket":"logs"}"#)]));
+        assert_eq!(
+            ledger(&[&saved]).baseline(&trail).await.unwrap(),
+            Some(json!({"bucket": "logs"}))
+        );
+        assert_eq!(ledger(&[&nothing()]).baseline(&trail).await.unwrap(), None);
+        let broken = found(item([("baseline", "{")]));
+        assert_eq!(
+            ledger(&[&broken])
+                .baseline(&trail)
+                .await
+                .unwrap_err()
+                .name(),
+            "Rejected"
+        );
+    }
+}
