@@ -297,7 +297,17 @@ mod tests {
         let rule = writable();
         let payload = payload(&[done("Open incident"), done("Deny all")]);
         let closing = answer(&worker(&rule), &payload).await.unwrap();
-        insta::assert_json_snapshot!(closing, @"");
+        insta::assert_json_snapshot!(closing, @r#"
+        {
+          "contained": true,
+          "summary": "Contained and verified 30 s after the event, in 1 round(s): the watched trail was stopped by IAM user eve",
+          "done": [
+            "Open incident: did it",
+            "Deny all: did it"
+          ],
+          "open": []
+        }
+        "#);
         // The claim is settled and the incident closed.
         assert_eq!(rule.num_calls(), 2);
     }

@@ -221,20 +221,18 @@ impl Tiers {
                  disable the user"
             );
         }
-        let mut calls = format!(
-            "aws iam attach-role-policy --role-name {name} --policy-arn {}",
-            self.deny_policy
-        );
-        if contains(&self.workload, arn) {
-            calls.push_str(&format!(
-                " (this stops the CRM; to end only the sessions that exist now: aws iam \
-                 put-role-policy --role-name {name} --policy-name AWSRevokeOlderSessions \
-                 --policy-document '{{\"Version\":\"2012-10-17\",\"Statement\":[{{\"Effect\":\"Deny\",\
-                 \"Action\":\"*\",\"Resource\":\"*\",\"Condition\":{{\"DateLessThan\":\
-                 {{\"aws:TokenIssueTime\":\"<now, in UTC>\"}}}}}}]}}')"
-            ));
+        let policy = &self.deny_policy;
+        let attach = format!("aws iam attach-role-policy --role-name {name} --policy-arn {policy}");
+        if !contains(&self.workload, arn) {
+            return attach;
         }
-        calls
+        format!(
+            "{attach} (this stops the CRM; to end only the sessions that exist now: aws iam \
+             put-role-policy --role-name {name} --policy-name AWSRevokeOlderSessions \
+             --policy-document '{{\"Version\":\"2012-10-17\",\"Statement\":[{{\"Effect\":\"Deny\",\
+             \"Action\":\"*\",\"Resource\":\"*\",\"Condition\":{{\"DateLessThan\":\
+             {{\"aws:TokenIssueTime\":\"<now, in UTC>\"}}}}}}]}}')"
+        )
     }
 }
 

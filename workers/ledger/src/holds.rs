@@ -68,7 +68,7 @@ impl Ledger {
         hold: &Hold,
         now: Timestamp,
     ) -> Result<Value, Failure> {
-        let held = self
+        let stands = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -84,7 +84,7 @@ impl Ledger {
             .send()
             .await
             .map_err(|error| Failure::aws("dynamodb:UpdateItem", &error))?;
-        json_of(&held.attributes.unwrap_or_default(), "original")
+        json_of(&stands.attributes.unwrap_or_default(), "original")
     }
 
     /// The original state that a hold keeps; none when nobody holds the resource by `mechanism`.

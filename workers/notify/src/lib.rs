@@ -244,7 +244,20 @@ mod tests {
 
     #[test]
     fn an_opened_incident_reads_well() {
-        insta::assert_snapshot!(text(&payload("opened", "incident", &incident())), @"");
+        insta::assert_snapshot!(text(&payload("opened", "incident", &incident())), @"
+        [CRITICAL] the watched trail was stopped by IAM user eve
+
+        Event:     StopLogging, id 9b2d1c7e-51f0-4a3a-8f6b-2f1f5d9c0e77
+        When:      2026-11-25T03:12:40Z, discovered 6 s later
+        Who:       IAM user eve, from 203.0.113.7
+        Target:    trail arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
+        Contain:   the whole principal: an ordinary principal of this account
+
+        The runbook cloudtrail-disabled is at work. You are told again when it ends.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        ");
     }
 
     #[test]
@@ -253,7 +266,21 @@ mod tests {
         incident["actor"] = json!({"kind": "root", "account": "123456789012"});
         incident["containment"] = json!({"kind": "none", "reason": "IAM cannot deny root", "byHand": "sign in as the owner"});
         incident["dryRun"] = json!(true);
-        insta::assert_snapshot!(text(&payload("opened", "incident", &incident)), @"");
+        insta::assert_snapshot!(text(&payload("opened", "incident", &incident)), @"
+        [DRY RUN CRITICAL] the watched trail was stopped by IAM user eve
+
+        Event:     StopLogging, id 9b2d1c7e-51f0-4a3a-8f6b-2f1f5d9c0e77
+        When:      2026-11-25T03:12:40Z, discovered 6 s later
+        Who:       root of account 123456789012, from 203.0.113.7
+        Target:    trail arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
+        Contain:   NOT CONTAINED: IAM cannot deny root
+        By hand:   sign in as the owner
+
+        The runbook cloudtrail-disabled says what it would do; it changes nothing.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        ");
     }
 
     #[test]
@@ -264,12 +291,42 @@ mod tests {
             "done": ["Restore CloudTrail: the trail logs again"],
             "open": ["Deny all failed: AccessDenied: no"],
         });
-        insta::assert_snapshot!(text(&closed(&closing)), @"");
+        insta::assert_snapshot!(text(&closed(&closing)), @"
+        [CRITICAL] CONTAINMENT INCOMPLETE: the watched trail was stopped by IAM user eve
+
+        Left for a human: Deny all failed: AccessDenied: no
+
+        Left for you:
+        - Deny all failed: AccessDenied: no
+
+        Done:
+        - Restore CloudTrail: the trail logs again
+
+        Event:     StopLogging, id 9b2d1c7e-51f0-4a3a-8f6b-2f1f5d9c0e77
+        When:      2026-11-25T03:12:40Z, discovered 6 s later
+        Who:       IAM user eve, from 203.0.113.7
+        Target:    trail arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
+        Contain:   the whole principal: an ordinary principal of this account
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        ");
     }
 
     #[test]
     fn an_escalation_says_that_nothing_was_changed() {
-        insta::assert_snapshot!(text(&escalated()), @"");
+        insta::assert_snapshot!(text(&escalated()), @"
+        [HIGH] StopLogging of the watched trail was attempted and denied
+
+        Event:     StopLogging, id e-1
+        When:      2026-11-25T03:12:40Z
+        Who:       IAM user eve, from 198.51.100.9, which is YOUR OWN network (NeverBlockCidrs)
+        Nothing was changed. This is sent once an hour for one actor and one kind of event.
+        To contain the actor, start the runbook with the actor's ARN and a reason.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        ");
     }
 
     #[test]
@@ -282,14 +339,39 @@ mod tests {
         unanswered["event"] = json!({"id": "e-1", "name": "StopLogging"});
         unanswered["executionArn"] =
             json!("arn:aws:states:eu-west-1:123456789012:express:triage:e-1:x");
-        insta::assert_snapshot!(format!("{}\n{}", text(&refused), text(&unanswered)), @"");
+        insta::assert_snapshot!(format!("{}\n{}", text(&refused), text(&unanswered)), @"
+        [HIGH] cloudtrail-disabled refused to run
+
+        Why:       InvalidInput: `incident.actor`: expected an ARN
+        Nothing was changed. Correct the input and start a new execution.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+
+        [CRITICAL] StopLogging was not answered
+
+        Event:     StopLogging, id e-1
+        Why:       InvalidInput: `incident.actor`: expected an ARN
+        Nothing was changed. Look at the event (aws cloudtrail lookup-events) and answer it by hand, or start its runbook with an actor and a reason.
+
+        Incident:  i-1
+        Execution: arn:aws:states:eu-west-1:123456789012:express:triage:e-1:x
+        ");
     }
 
     #[test]
     fn a_recorded_baseline_is_news() {
         insta::assert_snapshot!(
             text(&payload("recorded", "summary", &json!("The baseline of trail clinic is new."))),
-            @""
+            @"
+        [MEDIUM] a trail baseline was recorded
+
+        The baseline of trail clinic is new.
+        From now on this is what a trail is restored to. If nobody on your team did this, treat it as an attack.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        "
         );
     }
 
@@ -375,11 +457,7 @@ mod tests {
     #[tokio::test]
     async fn a_throttled_topic_is_tried_again() {
         let throttled = mock!(aws_sdk_sns::Client::publish).then_error(|| {
-            PublishError::ThrottledException(
-                aws_sdk_sns::types::error::ThrottledException::builder()
-                    .meta(ErrorMetadata::builder().code("ThrottledException").build())
-                    .build(),
-            )
+            PublishError::generic(ErrorMetadata::builder().code("Throttled").build())
         });
         let payload = payload("opened", "incident", &incident());
         let failure = answer(&worker(&throttled, &[]), &payload)

@@ -136,6 +136,7 @@ fn class_of_code(code: &str) -> Option<fn(String) -> Failure> {
         | "ServiceUnavailable"
         | "ServiceUnavailableException"
         | "SlowDown"
+        | "Throttled"
         | "ThrottledException"
         | "Throttling"
         | "ThrottlingException"

@@ -112,7 +112,7 @@ mod tests {
 
         async fn run(&self, input: Input) -> Result<Output, Failure> {
             match input.incident_id.as_str() {
-                "slow" => tokio::time::sleep(Duration::from_secs(3_600)).await,
+                "slow" => tokio::time::sleep(Duration::from_hours(1)).await,
                 "gone" => return Err(Failure::TargetNotFound("nobody".to_owned())),
                 _ => {}
             }
