@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("assess-event", assess_event::AssessEvent::from_env).await
+    worker::serve(assess_event::AssessEvent::from_env).await
 }

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("close-incident", close_incident::CloseIncident::from_env).await
+    worker::serve(close_incident::CloseIncident::from_env).await
 }

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("deny-all-policy", deny_all_policy::DenyAllPolicy::from_env).await
+    worker::serve(deny_all_policy::DenyAllPolicy::from_env).await
 }

@@ -194,7 +194,8 @@ impl Holds<'_> {
                 Ok(_) => return,
                 Err(failure) => tracing::warn!(
                     incident = self.incident.as_str(),
-                    mechanism = hold.mechanism,
+                    // What follows the slash may be a key's id.
+                    mechanism = hold.mechanism.split('/').next(),
                     failure = failure.name(),
                     "hold not recorded; acting all the same"
                 ),

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("notify", notify::Notify::from_env).await
+    worker::serve(notify::Notify::from_env).await
 }

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("open-incident", open_incident::OpenIncident::from_env).await
+    worker::serve(open_incident::OpenIncident::from_env).await
 }

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("record-baseline", record_baseline::RecordBaseline::from_env).await
+    worker::serve(record_baseline::RecordBaseline::from_env).await
 }

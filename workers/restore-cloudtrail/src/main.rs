@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("restore-cloudtrail", restore_cloudtrail::RestoreCloudTrail::from_env).await
+    worker::serve(restore_cloudtrail::RestoreCloudTrail::from_env).await
 }

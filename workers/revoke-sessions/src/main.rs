@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("revoke-sessions", revoke_sessions::RevokeSessions::from_env).await
+    worker::serve(revoke_sessions::RevokeSessions::from_env).await
 }

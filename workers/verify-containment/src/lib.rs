@@ -1,1 +1,850 @@
 //! Re-reads whether containment holds, and names what does not.
+//!
+//! IAM takes seconds to enforce a denial, and until then whoever is denied can take it off again, or
+//! leave a key, a password or a policy behind. So the runbook waits and asks this worker, which
+//! changes nothing.
+//!
+//! - **Principal.** The deny-all policy is attached, or is the permissions boundary; older sessions
+//!   are denied (of a user, the deny-all policy does that too); every access key is off; no password
+//!   since the event; no policy since the denial, as far as the ledger knows what was there before.
+//! - **Session.** The shared role's policy denies that session's tokens from before the event.
+//! - **None.** The actor was to be left alone: nothing to read.
+//! - **Trail**, where one is named: it is there, and logging.
+//!
+//! What cannot be read counts as not holding. A principal that is gone, permission that is lacking
+//! and calls worth repeating are failures; they say what was found about the trail all the same.
+//!
+//! **Calls.** `iam:GetUser`, `iam:GetUserPolicy`, `iam:ListUserPolicies`,
+//! `iam:ListAttachedUserPolicies` or the same four of a role; `iam:ListAccessKeys`,
+//! `iam:GetLoginProfile`; `cloudtrail:GetTrailStatus` in the trail's region; `dynamodb:GetItem`.
+//!
+//! **Undo.** None. **A second run** reads again.
+
+use std::fmt;
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_cloudtrail::config::Builder;
+use aws_sdk_iam::{
+    Client,
+    primitives::DateTime,
+    types::{AccessKeyMetadata, StatusType},
+};
+use incident::{Actor, Containment, IncidentId, Session, Settings, Tiers, TrailArn, cut};
+use jiff::Timestamp;
+use ledger::Ledger;
+use principal::{Principal, REVOKE_POLICY, SESSION_POLICY, SessionDenials, cutoff_of};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use worker::{Failure, Worker};
+
+/// A summary is for people: the whole list is beside it.
+const LONGEST_SUMMARY: usize = 1_000;
+
+/// The hold that keeps which policies a principal had before it was denied.
+const DENIAL: &str = "deny-all-policy";
+
+/// Whose containment to verify, and which trail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// The incident.
+    pub incident_id: IncidentId,
+    /// The actor.
+    #[serde(deserialize_with = "incident::written::deserialize")]
+    #[schemars(with = "Actor")]
+    pub actor: Actor,
+    /// How far the actor was contained.
+    pub containment: Containment,
+    /// When the event happened: older sessions are denied, and nothing was created since.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// The trail that must be logging.
+    #[serde(default)]
+    pub trail_arn: Option<TrailArn>,
+    /// Whether the run changed nothing, so that there is nothing to verify.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Whether containment holds.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// Whether nothing is missing.
+    pub holds: bool,
+    /// What does not hold, one line each, for people.
+    pub missing: Vec<String>,
+    /// All of it in one sentence.
+    pub summary: String,
+}
+
+/// The worker.
+#[derive(Debug)]
+pub struct VerifyContainment {
+    iam: Client,
+    cloudtrail: aws_sdk_cloudtrail::Client,
+    ledger: Ledger,
+    tiers: Tiers,
+}
+
+impl VerifyContainment {
+    /// Reads the settings of [`Tiers`] and `LEDGER_TABLE`.
+    ///
+    /// # Errors
+    /// Names the setting that is missing or does not parse.
+    pub fn from_env(config: &SdkConfig) -> Result<Self, Failure> {
+        let settings = Settings::from_env();
+        let control = worker::CONTROL.on(config);
+        Ok(Self {
+            iam: Client::new(&control),
+            cloudtrail: aws_sdk_cloudtrail::Client::new(&control),
+            ledger: Ledger::from_settings(config, &settings)?,
+            tiers: Tiers::from_settings(&settings)?,
+        })
+    }
+}
+
+impl Worker for VerifyContainment {
+    type Input = Input;
+    type Output = Output;
+
+    async fn run(&self, input: Input) -> Result<Output, Failure> {
+        if input.dry_run {
+            return Ok(Output {
+                holds: true,
+                missing: Vec::new(),
+                summary: "dry run: nothing to verify".to_owned(),
+            });
+        }
+        let (actor, trail) = tokio::join!(self.actor(&input), self.trail(input.trail_arn.as_ref()));
+        actor?.answer(trail)
+    }
+}
+
+impl VerifyContainment {
+    async fn actor(&self, input: &Input) -> Result<Findings, Failure> {
+        let principal = Principal::of(&input.actor, &self.iam);
+        match (&input.containment, principal, &input.actor) {
+            (Containment::None { .. }, _, actor) => {
+                Ok(Findings::note(format!("{actor} was not to be contained")))
+            }
+            (Containment::Principal { .. }, Some(principal), _) => {
+                Ok(Box::pin(self.principal(&principal, input.since)).await)
+            }
+            (
+                Containment::Session { .. },
+                Some(role),
+                Actor::Role {
+                    session: Some(session),
+                    ..
+                },
+            ) => Ok(session_of(&role, session, input.since).await),
+            _ => Err(Failure::InvalidInput(
+                "`containment`: does not fit the actor".to_owned(),
+            )),
+        }
+    }
+
+    async fn principal(&self, principal: &Principal, since: Timestamp) -> Findings {
+        let (identity, attached, inline, revocation, keys, password, before) = tokio::join!(
+            principal.look_up(),
+            principal.attached(),
+            principal.inline_names(),
+            principal.inline(REVOKE_POLICY),
+            self.keys(principal),
+            self.password(principal),
+            self.ledger.original(principal.arn().as_str(), DENIAL),
+        );
+        let mut found = Findings::about(principal);
+        let identity = found.read(identity);
+        let attached = found.read(attached);
+        let inline = found.read(inline);
+
+        let deny = self.tiers.deny_policy().as_str();
+        let boundary = identity
+            .as_ref()
+            .and_then(|identity| identity.boundary.as_deref());
+        let denied =
+            boundary == Some(deny) || attached.iter().flatten().any(|policy| policy == deny);
+        if !denied && identity.is_some() && attached.is_some() {
+            found.miss(format!(
+                "the deny-all policy is not attached to {principal}"
+            ));
+        }
+        if let Some(document) = found.read(revocation) {
+            let revoked = document.as_deref().and_then(cutoff_of) >= Some(since);
+            // A user's sessions have the user's permissions: what denies the user denies them.
+            if !(revoked || denied && principal.is_user()) {
+                found.miss(format!("older sessions of {principal} are not revoked"));
+            }
+        }
+        for key in found.read(keys).into_iter().flatten() {
+            if key.status == Some(StatusType::Active) {
+                let id = masked(key.access_key_id().unwrap_or_default());
+                let created = match key.create_date {
+                    Some(date) if is_since(date, since) => " (created since the event)",
+                    _ => "",
+                };
+                found.miss(format!("access key {id} of {principal} is active{created}"));
+            }
+        }
+        if let Some(Some(created)) = found.read(password)
+            && is_since(created, since)
+        {
+            found.miss(format!(
+                "{principal} was given a console password since the event"
+            ));
+        }
+        match Policies::of(before) {
+            Some(before) => {
+                for policy in attached.iter().flatten() {
+                    if policy != deny && !before.policies.contains(policy) {
+                        found.miss(format!(
+                            "policy {policy} was attached to {principal} since the event"
+                        ));
+                    }
+                }
+                for policy in inline.iter().flatten() {
+                    let ours = [REVOKE_POLICY, SESSION_POLICY].contains(&policy.as_str());
+                    if !ours && !before.inline_policies.contains(policy) {
+                        found.miss(format!(
+                            "inline policy {policy} was added to {principal} since the event"
+                        ));
+                    }
+                }
+            }
+            None => found.notes.push(
+                "policies could not be compared with those before: the ledger does not say"
+                    .to_owned(),
+            ),
+        }
+        found
+    }
+
+    /// A user's access keys; a role has none.
+    async fn keys(&self, principal: &Principal) -> Result<Vec<AccessKeyMetadata>, Failure> {
+        if !principal.is_user() {
+            return Ok(Vec::new());
+        }
+        self.iam
+            .list_access_keys()
+            .user_name(principal.name())
+            .into_paginator()
+            .items()
+            .send()
+            .try_collect()
+            .await
+            .map_err(|error| Failure::aws("iam:ListAccessKeys", &error))
+    }
+
+    /// When a user was given a password, if ever; a role has none.
+    async fn password(&self, principal: &Principal) -> Result<Option<DateTime>, Failure> {
+        if !principal.is_user() {
+            return Ok(None);
+        }
+        let profile = self
+            .iam
+            .get_login_profile()
+            .user_name(principal.name())
+            .send()
+            .await
+            .map_err(|error| Failure::aws("iam:GetLoginProfile", &error));
+        match profile {
+            Ok(output) => Ok(output.login_profile.map(|profile| profile.create_date)),
+            Err(Failure::TargetNotFound(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether the trail is logging; the lack, in words, when it is not.
+    async fn trail(&self, trail: Option<&TrailArn>) -> Option<Result<(), String>> {
+        let trail = trail?;
+        let status = self
+            .cloudtrail
+            .get_trail_status()
+            .name(trail.arn().as_str())
+            .customize()
+            .config_override(Builder::new().region(Region::new(trail.region().to_owned())))
+            .send()
+            .await
+            .map_err(|error| Failure::aws("cloudtrail:GetTrailStatus", &error));
+        Some(match status {
+            Ok(status) if status.is_logging == Some(true) => Ok(()),
+            Ok(_) => Err("the trail is not logging".to_owned()),
+            Err(Failure::TargetNotFound(_)) => Err("the trail does not exist".to_owned()),
+            Err(failure) => Err(format!(
+                "whether the trail is logging could not be read: {failure}"
+            )),
+        })
+    }
+}
+
+/// Whether one session of a shared role is denied.
+async fn session_of(role: &Principal, session: &Session, since: Timestamp) -> Findings {
+    // Without the first, a role that is gone looks like one that has no such policy.
+    let (identity, document) = tokio::join!(role.look_up(), role.inline(SESSION_POLICY));
+    let name = format!("session {} of {role}", session.name);
+    let mut found = Findings::about(&name);
+    if let (Some(identity), Some(document)) = (found.read(identity), found.read(document)) {
+        let user_id = session.user_id.as_ref().map_or_else(
+            || format!("{}:{}", identity.id, session.name),
+            ToString::to_string,
+        );
+        let denials = SessionDenials::read(document.as_deref());
+        if denials.cutoff(&user_id) < Some(since) {
+            found.miss(format!("{name} is not denied"));
+        }
+    }
+    found
+}
+
+/// The policies that a principal had before it was denied, as the hold keeps them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Policies {
+    policies: Vec<String>,
+    inline_policies: Vec<String>,
+}
+
+impl Policies {
+    /// None when the ledger cannot be read, or does not know of the denial.
+    fn of(original: Result<Option<Value>, Failure>) -> Option<Self> {
+        serde_json::from_value(original.ok()??).ok()
+    }
+}
+
+/// What was found about the actor.
+#[derive(Default)]
+struct Findings {
+    /// What holds or does not; none when there was nothing to contain.
+    subject: Option<String>,
+    /// What does not hold.
+    missing: Vec<String>,
+    /// What is no lack, but should be said.
+    notes: Vec<String>,
+    /// What keeps the question open.
+    failure: Option<Failure>,
+}
+
+impl Findings {
+    fn about(who: impl fmt::Display) -> Self {
+        Self {
+            subject: Some(format!("containment of {who}")),
+            ..Self::default()
+        }
+    }
+
+    fn note(note: String) -> Self {
+        Self {
+            notes: vec![note],
+            ..Self::default()
+        }
+    }
+
+    fn miss(&mut self, lack: String) {
+        self.missing.push(lack);
+    }
+
+    /// What was read; none when it could not be. A principal that is gone outweighs a call worth
+    /// repeating, and that a permission that is lacking.
+    fn read<T>(&mut self, read: Result<T, Failure>) -> Option<T> {
+        let failure = match read {
+            Ok(value) => return Some(value),
+            Err(failure) => failure,
+        };
+        let weight = |failure: &Failure| match failure {
+            Failure::TargetNotFound(_) => 3,
+            Failure::Transient(_) => 2,
+            Failure::AccessDenied(_) => 1,
+            _ => 0,
+        };
+        if weight(&failure) == 0 {
+            self.miss(format!("IAM could not be read: {failure}"));
+        } else if weight(&failure) > self.failure.as_ref().map_or(0, weight) {
+            self.failure = Some(failure);
+        }
+        None
+    }
+
+    /// The answer about the actor and the trail. Neither hides the other.
+    fn answer(mut self, trail: Option<Result<(), String>>) -> Result<Output, Failure> {
+        let logging = match &trail {
+            Some(Ok(())) => Some("the trail is logging"),
+            Some(Err(lack)) => Some(lack.as_str()),
+            None => None,
+        };
+        if let Some(mut failure) = self.failure {
+            let (Failure::InvalidInput(message)
+            | Failure::TargetNotFound(message)
+            | Failure::Protected(message)
+            | Failure::AccessDenied(message)
+            | Failure::Transient(message)
+            | Failure::Rejected(message)) = &mut failure;
+            // The trail first: a long message is cut at its end.
+            let found = logging.into_iter().chain([message.as_str()]);
+            *message = found
+                .chain(self.missing.iter().map(String::as_str))
+                .collect::<Vec<_>>()
+                .join("; ");
+            return Err(failure);
+        }
+        let verdict = self.subject.map(|subject| match self.missing.as_slice() {
+            [] => format!("{subject} holds"),
+            missing => format!("{subject} does not hold: {}", missing.join(", ")),
+        });
+        let said: Vec<_> = verdict
+            .into_iter()
+            .chain(self.notes)
+            .chain(logging.map(str::to_owned))
+            .collect();
+        let summary = cut(&said.join("; "), LONGEST_SUMMARY);
+        self.missing.extend(trail.and_then(Result::err));
+        Ok(Output {
+            holds: self.missing.is_empty(),
+            missing: self.missing,
+            summary,
+        })
+    }
+}
+
+/// Whether IAM, which keeps whole seconds, created something at or after `since`.
+fn is_since(created: DateTime, since: Timestamp) -> bool {
+    created.secs() >= since.as_second()
+}
+
+/// An access key's id without its middle.
+fn masked(id: &str) -> String {
+    let (first, rest) = id.split_at_checked(4).unwrap_or_default();
+    let last = rest.get(rest.len().saturating_sub(4)..).unwrap_or_default();
+    format!("{first}…{last}")
+}
+
+#[cfg(test)]
+mod fake;
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_iam::types::StatusType::{Active, Inactive};
+    use aws_smithy_http_client::test_util::capture_request;
+    use principal::revoke_document;
+    use serde_json::json;
+    use worker::answer;
+
+    use super::{fake::Aws, *};
+
+    const EVE: &str = "arn:aws:iam::123456789012:user/eve";
+    const ADMIN: &str = "arn:aws:iam::123456789012:role/admin";
+    const DENY: &str = "arn:aws:iam::aws:policy/AWSDenyAll";
+    const POWER: &str = "arn:aws:iam::aws:policy/PowerUserAccess";
+    const TRAIL: &str = "arn:aws:cloudtrail:us-east-1:123456789012:trail/main";
+    const SINCE: &str = "2026-11-25T12:00:00Z";
+    const EARLIER: &str = "2026-11-25T11:59:59Z";
+    const KEY: &str = "AKIAI44QH8DHBEXA7XYZ";
+
+    /// A user or role that is contained in every way, and a trail that is logging.
+    fn contained() -> Aws {
+        Aws::default().but(|aws| {
+            aws.attached = vec![POWER, DENY];
+            aws.inline.insert(REVOKE_POLICY, revoked(SINCE));
+            aws.inline.insert("tools", "{}".to_owned());
+            aws.keys = vec![
+                ("AKIAIOSFODNN7EXAMPLE", Inactive, EARLIER),
+                (KEY, Inactive, EARLIER),
+            ];
+            aws.password = Some(EARLIER);
+            aws.before = Some(
+                json!({"attached": false, "policies": [POWER], "inlinePolicies": ["tools"]})
+                    .to_string(),
+            );
+            aws.logging = true;
+        })
+    }
+
+    fn revoked(cutoff: &str) -> String {
+        revoke_document(cutoff.parse().unwrap())
+    }
+
+    impl Aws {
+        async fn verify(&self, actor: &str, more: Value) -> Result<Output, Failure> {
+            self.verify_with(self.cloudtrail(), actor, more).await
+        }
+
+        async fn verify_with(
+            &self,
+            cloudtrail: aws_sdk_cloudtrail::Client,
+            actor: &str,
+            more: Value,
+        ) -> Result<Output, Failure> {
+            let worker = VerifyContainment {
+                iam: self.iam(),
+                cloudtrail,
+                ledger: self.ledger(),
+                tiers: tiers(),
+            };
+            let mut payload = json!({
+                "incidentId": "i-1",
+                "actor": actor,
+                "containment": {"kind": "principal", "reason": "an ordinary principal"},
+                "since": SINCE,
+            });
+            for (field, value) in more.as_object().unwrap() {
+                payload[field] = value.clone();
+            }
+            let output = answer(&worker, &payload).await?;
+            Ok(Output {
+                holds: output["holds"].as_bool().unwrap(),
+                missing: serde_json::from_value(output["missing"].clone()).unwrap(),
+                summary: output["summary"].as_str().unwrap().to_owned(),
+            })
+        }
+
+        /// What is missing, one a line.
+        async fn missing(&self, actor: &str, more: Value) -> String {
+            let output = self.verify(actor, more).await.unwrap();
+            assert_eq!(output.holds, output.missing.is_empty());
+            output.missing.join("\n")
+        }
+    }
+
+    fn tiers() -> Tiers {
+        Tiers::from_settings(&Settings::new(|name| {
+            let value = match name {
+                "ACCOUNT_ID" => "123456789012",
+                "DENY_POLICY_ARN" => DENY,
+                _ => return None,
+            };
+            Some(value.to_owned())
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn containment_that_is_whole_holds() {
+        let with_trail = json!({"trailArn": TRAIL});
+        let output = contained().verify(EVE, with_trail).await.unwrap();
+        assert!(output.holds && output.missing.is_empty());
+        insta::assert_snapshot!(output.summary, @"containment of IAM user eve holds; the trail is logging");
+        let output = contained().verify(ADMIN, json!({})).await.unwrap();
+        assert!(output.holds && output.missing.is_empty());
+        insta::assert_snapshot!(output.summary, @"containment of role admin holds");
+    }
+
+    #[tokio::test]
+    async fn everything_that_does_not_hold_is_named() {
+        let aws = contained().but(|aws| {
+            aws.attached = vec![POWER, "arn:aws:iam::aws:policy/AdministratorAccess"];
+            aws.inline.remove(REVOKE_POLICY);
+            aws.inline.insert("back-door", "{}".to_owned());
+            aws.keys[0].1 = Active;
+            aws.keys[1].1 = Active;
+            aws.keys[1].2 = SINCE;
+            aws.password = Some(SINCE);
+            aws.logging = false;
+        });
+        let output = aws.verify(EVE, json!({"trailArn": TRAIL})).await.unwrap();
+        assert!(!output.holds);
+        insta::assert_snapshot!(output.missing.join("\n"), @r"
+        the deny-all policy is not attached to IAM user eve
+        older sessions of IAM user eve are not revoked
+        access key AKIA…MPLE of IAM user eve is active
+        access key AKIA…7XYZ of IAM user eve is active (created since the event)
+        IAM user eve was given a console password since the event
+        policy arn:aws:iam::aws:policy/AdministratorAccess was attached to IAM user eve since the event
+        inline policy back-door was added to IAM user eve since the event
+        the trail is not logging
+        ");
+        insta::assert_snapshot!(output.summary, @"containment of IAM user eve does not hold: the deny-all policy is not attached to IAM user eve, older sessions of IAM user eve are not revoked, access key AKIA…MPLE of IAM user eve is active, access key AKIA…7XYZ of IAM user eve is active (created since the event), IAM user eve was given a console password since the event, policy arn:aws:iam::aws:policy/AdministratorAccess was attached to IAM user eve since the event, inline policy back-door was added to IAM user eve since the event; the trail is not logging");
+    }
+
+    #[tokio::test]
+    async fn a_denial_as_permissions_boundary_is_one() {
+        for actor in [EVE, ADMIN] {
+            let bounded = contained().but(|aws| {
+                aws.attached = vec![POWER];
+                aws.boundary = Some(DENY);
+            });
+            assert_eq!(bounded.missing(actor, json!({})).await, "");
+            let other = bounded.but(|aws| aws.boundary = Some(POWER));
+            let missing = other.missing(actor, json!({})).await;
+            assert!(missing.starts_with("the deny-all policy is not attached to "));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_denial_of_a_user_covers_its_sessions_and_that_of_a_role_does_not() {
+        for cutoff in [None, Some(EARLIER)] {
+            let aws = contained().but(|aws| {
+                aws.inline.remove(REVOKE_POLICY);
+                aws.inline
+                    .extend(cutoff.map(|cutoff| (REVOKE_POLICY, revoked(cutoff))));
+            });
+            assert_eq!(aws.missing(EVE, json!({})).await, "");
+            assert_eq!(
+                aws.missing(ADMIN, json!({})).await,
+                "older sessions of role admin are not revoked"
+            );
+        }
+        let weakened = contained().but(|aws| {
+            let document = revoked(SINCE).replace("Deny", "Allow");
+            aws.inline.insert(REVOKE_POLICY, document);
+        });
+        assert_ne!(weakened.missing(ADMIN, json!({})).await, "");
+    }
+
+    #[tokio::test]
+    async fn what_was_there_before_the_event_is_no_lack() {
+        let aws = contained().but(|aws| {
+            aws.inline.insert(SESSION_POLICY, "{}".to_owned());
+            aws.password = None;
+        });
+        assert_eq!(aws.missing(EVE, json!({})).await, "");
+    }
+
+    #[tokio::test]
+    async fn without_the_ledger_policies_are_not_compared_and_that_is_said() {
+        let added = || contained().but(|aws| aws.attached.push("arn:aws:iam::aws:policy/New"));
+        for aws in [
+            added().but(|aws| aws.before = None),
+            added().but(|aws| aws.before = Some("{}".to_owned())),
+            added().but(|aws| {
+                aws.refuses.insert("GetItem", "ServiceUnavailable");
+            }),
+        ] {
+            let output = aws.verify(EVE, json!({})).await.unwrap();
+            assert!(output.holds);
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(output.summary, @"containment of IAM user eve holds; policies could not be compared with those before: the ledger does not say");
+            }
+        }
+        assert_eq!(
+            added().missing(EVE, json!({})).await,
+            "policy arn:aws:iam::aws:policy/New was attached to IAM user eve since the event"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_federated_session_is_contained_with_its_issuer() {
+        let federated = json!({"kind": "federated-user", "issuer": EVE, "name": "temp"});
+        let aws = contained().but(|aws| aws.keys[0].1 = Active);
+        let missing = aws.missing(EVE, json!({"actor": federated})).await;
+        assert_eq!(missing, "access key AKIA…MPLE of IAM user eve is active");
+    }
+
+    fn session(user_id: Option<&str>) -> Value {
+        let session = json!({"name": "run-7", "userId": user_id});
+        json!({
+            "containment": {"kind": "session", "reason": "shared"},
+            "actor": {"kind": "role", "arn": ADMIN, "session": session},
+        })
+    }
+
+    fn denying(user_id: &str, cutoff: &str) -> Aws {
+        let mut denials = SessionDenials::default();
+        denials.deny(user_id, cutoff.parse().unwrap());
+        Aws::default().but(|aws| {
+            aws.inline.insert(SESSION_POLICY, denials.document());
+        })
+    }
+
+    #[tokio::test]
+    async fn one_session_of_a_shared_role_is_denied() {
+        let user_id = Some("AROAEXAMPLE:run-7");
+        let denied = denying("AROAEXAMPLE:run-7", SINCE);
+        let output = denied.verify(ADMIN, session(user_id)).await.unwrap();
+        assert!(output.holds);
+        insta::assert_snapshot!(output.summary, @"containment of session run-7 of role admin holds");
+        assert_eq!(denied.missing(ADMIN, session(None)).await, "");
+
+        for aws in [
+            Aws::default(),
+            denying("AROAEXAMPLE:run-7", EARLIER),
+            denying("AROAEXAMPLE:run-8", SINCE),
+            denying("AROAOTHER:run-7", SINCE),
+        ] {
+            for user_id in [user_id, None] {
+                assert_eq!(
+                    aws.missing(ADMIN, session(user_id)).await,
+                    "session run-7 of role admin is not denied"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_role_is_gone_is_not_found() {
+        let aws = Aws::default().but(|aws| aws.gone = true);
+        let failure = aws.verify(ADMIN, session(None)).await.unwrap_err();
+        assert_eq!(failure.name(), "TargetNotFound");
+    }
+
+    #[tokio::test]
+    async fn of_an_actor_left_alone_only_the_trail_is_read() {
+        let none = json!({
+            "actor": {"kind": "root", "account": "123456789012"},
+            "containment": {"kind": "none", "reason": "IAM cannot deny root", "byHand": "call"},
+            "trailArn": TRAIL,
+        });
+        let aws = contained();
+        let output = aws.verify(EVE, none.clone()).await.unwrap();
+        assert_eq!((output.holds, aws.calls()), (true, 1));
+        insta::assert_snapshot!(output.summary, @"root of account 123456789012 was not to be contained; the trail is logging");
+        let stopped = contained().but(|aws| aws.logging = false);
+        assert_eq!(stopped.missing(EVE, none).await, "the trail is not logging");
+    }
+
+    #[tokio::test]
+    async fn after_a_dry_run_nothing_is_read() {
+        let aws = Aws::default();
+        let dry = json!({"dryRun": true, "trailArn": TRAIL});
+        let output = aws.verify(EVE, dry).await.unwrap();
+        assert_eq!((output.holds, aws.calls()), (true, 0));
+        assert_eq!(output.summary, "dry run: nothing to verify");
+    }
+
+    #[tokio::test]
+    async fn a_trail_that_cannot_be_read_counts_as_missing() {
+        for (code, missing) in [
+            ("TrailNotFoundException", "the trail does not exist"),
+            (
+                "AccessDeniedException",
+                "whether the trail is logging could not be read: cloudtrail:GetTrailStatus: \
+                 AccessDeniedException: as AWS says",
+            ),
+            (
+                "ThrottlingException",
+                "whether the trail is logging could not be read: cloudtrail:GetTrailStatus: \
+                 ThrottlingException: as AWS says",
+            ),
+        ] {
+            let aws = contained().but(|aws| {
+                aws.refuses.insert("GetTrailStatus", code);
+            });
+            assert_eq!(aws.missing(EVE, json!({"trailArn": TRAIL})).await, missing);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_trail_is_asked_for_in_its_own_region() {
+        let (http, request) = capture_request(None);
+        let config = aws_sdk_cloudtrail::Config::builder()
+            .with_test_defaults_v2()
+            .region(Region::new("eu-west-1"))
+            .http_client(http)
+            .build();
+        let cloudtrail = aws_sdk_cloudtrail::Client::from_conf(config);
+        let trail = json!({"trailArn": TRAIL});
+        contained()
+            .verify_with(cloudtrail, EVE, trail)
+            .await
+            .unwrap();
+        let request = request.expect_request();
+        assert_eq!(request.uri(), "https://cloudtrail.us-east-1.amazonaws.com/");
+    }
+
+    #[tokio::test]
+    async fn a_principal_that_is_gone_does_not_hide_the_trail() {
+        for actor in [EVE, ADMIN] {
+            let aws = contained().but(|aws| {
+                aws.gone = true;
+                aws.logging = false;
+            });
+            let failure = aws
+                .verify(actor, json!({"trailArn": TRAIL}))
+                .await
+                .unwrap_err();
+            assert_eq!(failure.name(), "TargetNotFound");
+            let message = failure.to_string();
+            assert!(
+                message.starts_with("the trail is not logging; "),
+                "{message}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn reads_that_fail_are_failures_worst_first_and_hide_nothing() {
+        let failing = |calls: &[(&'static str, &'static str)]| {
+            contained().but(|aws| {
+                aws.refuses.extend(calls.iter().copied());
+                aws.keys[1].1 = Active;
+            })
+        };
+        for (calls, class) in [
+            (&[("GetLoginProfile", "AccessDenied")][..], "AccessDenied"),
+            (&[("GetUser", "Throttling")], "Transient"),
+            (&[("ListUserPolicies", "NoSuchEntity")], "TargetNotFound"),
+            (
+                &[
+                    ("GetUser", "AccessDenied"),
+                    ("GetLoginProfile", "Throttling"),
+                ],
+                "Transient",
+            ),
+            (
+                &[
+                    ("GetUser", "Throttling"),
+                    ("GetLoginProfile", "AccessDenied"),
+                ],
+                "Transient",
+            ),
+            (
+                &[("GetUserPolicy", "Throttling"), ("GetUser", "NoSuchEntity")],
+                "TargetNotFound",
+            ),
+        ] {
+            let failure = failing(calls).verify(EVE, json!({})).await.unwrap_err();
+            assert_eq!(failure.name(), class, "{calls:?}");
+            let missing = "; access key AKIA…7XYZ of IAM user eve is active";
+            assert!(failure.to_string().ends_with(missing), "{failure}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_iam_will_not_say_counts_as_missing() {
+        for call in [
+            "GetUser",
+            "GetUserPolicy",
+            "GetLoginProfile",
+            "ListAccessKeys",
+            "ListAttachedUserPolicies",
+            "ListUserPolicies",
+        ] {
+            let aws = contained().but(|aws| {
+                aws.refuses.insert(call, "ValidationError");
+            });
+            assert_eq!(
+                aws.missing(EVE, json!({})).await,
+                format!("IAM could not be read: iam:{call}: ValidationError: as AWS says")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_containment_that_does_not_fit_the_actor_is_refused() {
+        let root = json!({"actor": {"kind": "root", "account": "123456789012"}});
+        let of_user = json!({"containment": {"kind": "session", "reason": "shared"}});
+        for payload in [root, of_user] {
+            let failure = contained().verify(EVE, payload).await.unwrap_err();
+            assert_eq!(failure.name(), "InvalidInput");
+            assert_eq!(failure.to_string(), "`containment`: does not fit the actor");
+        }
+        let failure = contained()
+            .verify(EVE, json!({"since": "yesterday"}))
+            .await
+            .unwrap_err();
+        assert_eq!(failure.name(), "InvalidInput");
+        assert!(failure.to_string().starts_with("`since`: "), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_long_summary_is_cut_and_the_list_is_not() {
+        let aws = contained().but(|aws| {
+            aws.before = Some(json!({"policies": [], "inlinePolicies": []}).to_string());
+            aws.attached.extend([POWER; 30]);
+        });
+        let output = aws.verify(EVE, json!({})).await.unwrap();
+        assert_eq!(output.missing.len(), 32);
+        assert!(output.summary.ends_with("… [cut]"));
+    }
+}

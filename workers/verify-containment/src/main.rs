@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), worker::Error> {
-    worker::serve("verify-containment", verify_containment::VerifyContainment::from_env).await
+    worker::serve(verify_containment::VerifyContainment::from_env).await
 }

@@ -24,7 +24,7 @@ pub async fn answer<W: Worker>(worker: &W, payload: &Value) -> Result<Value, Fai
         .map_err(|error| Failure::Rejected(format!("the answer is not JSON: {error}")))
 }
 
-/// Runs a worker as a Lambda function named `name`; every `main` is a call of this.
+/// Runs a worker as a Lambda function; every `main` is a call of this.
 ///
 /// A worker that cannot be built (a setting is missing) still answers, with the failure that says
 /// which: a process that dies at start tells Step Functions nothing.
@@ -32,7 +32,6 @@ pub async fn answer<W: Worker>(worker: &W, payload: &Value) -> Result<Value, Fai
 /// # Errors
 /// When the Lambda runtime cannot be reached.
 pub async fn serve<W: Worker>(
-    name: &'static str,
     build: impl FnOnce(&SdkConfig) -> Result<W, Failure>,
 ) -> Result<(), lambda_runtime::Error> {
     tracing_subscriber::fmt()
@@ -41,6 +40,7 @@ pub async fn serve<W: Worker>(
         .with_current_span(false)
         .with_span_list(false)
         .init();
+    let name = &std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
     let worker = &build(&crate::sdk_config().await);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let started = Instant::now();
