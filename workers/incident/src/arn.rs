@@ -136,7 +136,9 @@ macro_rules! arn_of {
                     .resource()
                     .strip_prefix($prefix)
                     .is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/'));
-                if arn.service() == $service && named && !arn.account().is_empty() {
+                // IAM is global; everything else lives in a region.
+                let placed = arn.region().is_empty() == ($service == "iam");
+                if arn.service() == $service && named && placed && !arn.account().is_empty() {
                     Ok(Self(arn))
                 } else {
                     Err(BadArn($example))
@@ -254,6 +256,7 @@ mod tests {
             "arn:aws:s3:::user/eve",
             "arn:aws:iam::123456789012:user/e ve",
             "arn:aws:iam:::user/eve",
+            "arn:aws:iam:eu-west-1:123456789012:user/eve",
             long.as_str(),
         ] {
             let error = text.parse::<UserArn>().unwrap_err().to_string();
@@ -262,5 +265,7 @@ mod tests {
                 "expected an ARN like arn:aws:iam::123456789012:user/name"
             );
         }
+        let nowhere = "arn:aws:cloudtrail::123456789012:trail/clinic";
+        assert!(nowhere.parse::<TrailArn>().is_err());
     }
 }
