@@ -1,1 +1,1026 @@
-//! Contracts.
+//! The contracts hold of what ships, and each of them notices the mistakes that it is there for.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may stop at the first surprise, as tests may"
+)]
+
+use std::{collections::BTreeSet, path::Path};
+
+use serde_json::{Map, Value, json};
+use tests::{
+    asl::Kind,
+    contracts::{CONTRACTS, Contract, Project, Sources, view},
+    template::Template,
+};
+
+fn sources() -> Sources {
+    Sources::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))).unwrap()
+}
+
+#[test]
+fn the_contracts_hold() {
+    let project = Project::read(&sources()).unwrap();
+    let mut violations = Vec::new();
+    for contract in CONTRACTS {
+        for violation in contract.violations(&project) {
+            violations.push(format!("{contract}: {violation}"));
+        }
+    }
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn every_planted_mistake_is_noticed() {
+    let sources = sources();
+    let clean = Project::read(&sources).unwrap();
+    let mut unnoticed = Vec::new();
+    for (promise, plant, expected) in PLANTED {
+        let contract = contract(promise);
+        let mut planted = sources.clone();
+        plant(&mut planted);
+        let known = contract.violations(&clean);
+        let mut found = contract.violations(&Project::read(&planted).unwrap());
+        found.retain(|violation| !known.contains(violation));
+        let found = found.join("\n");
+        if found != *expected {
+            unnoticed.push(format!("{promise}\nexpected: {expected}\nfound: {found}\n"));
+        }
+    }
+    assert!(unnoticed.is_empty(), "\n{}", unnoticed.join("\n"));
+}
+
+#[test]
+fn every_contract_has_a_mistake_planted() {
+    let planted: BTreeSet<_> = PLANTED.iter().map(|(promise, ..)| *promise).collect();
+    for contract in CONTRACTS {
+        assert!(planted.contains(contract.promise), "{contract}");
+    }
+}
+
+#[test]
+fn no_task_is_overlooked_at_any_depth() {
+    let sources = sources();
+    let bounded = contract("everything is bounded, retried and caught");
+    for runbook in Project::read(&sources).unwrap().runbooks {
+        for (name, state) in runbook.flow.walk() {
+            for field in ["Catch", "Retry", "TimeoutSeconds"] {
+                if state.kind == Kind::Task {
+                    let mut planted = sources.clone();
+                    remove(at(&mut planted, &runbook.name, name, ""), field);
+                    let found = bounded
+                        .violations(&Project::read(&planted).unwrap())
+                        .join("\n");
+                    let whose = format!("{}: `{name}` ", runbook.name);
+                    assert!(found.contains(&whose), "{whose}{field}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_map_is_drawn_as_what_it_does() {
+    let mut sources = sources();
+    in_map(&mut sources, TRAIL, "Close incident");
+    let project = Project::read(&sources).unwrap();
+    let violations = contract("the diagram is the machine").violations(&project);
+    assert_eq!(violations, [""; 0]);
+}
+
+/// Files that do not belong together, or are not what they should be, are no project at all.
+#[test]
+fn what_cannot_be_read_is_named() {
+    let unreadable: [(Plant, &str); 6] = [
+        (
+            |s| *at(s, TRAIL, "Deny all", "Cach") = json!([]),
+            "cloudtrail-disabled: unknown field `Cach`",
+        ),
+        (
+            |s| *at(s, TRAIL, "Deny all", "Type") = json!("Tsk"),
+            "cloudtrail-disabled: unknown variant `Tsk`",
+        ),
+        (
+            |s| drop(s.diagrams.remove(TRAIL)),
+            "cloudtrail-disabled: there is no diagram",
+        ),
+        (
+            |s| drop(s.inputs.remove(TRAIL)),
+            "cloudtrail-disabled: there is no example input",
+        ),
+        (
+            |s| drop(s.diagrams.insert("other".to_owned(), String::new())),
+            "other: there is no such machine",
+        ),
+        (
+            |s| redraw(s, TRIAGE, "V{Verdict?}", "V{Verdict?"),
+            "triage.mmd: line 2: expected `}` after `Verdict?`",
+        ),
+    ];
+    for (plant, expected) in unreadable {
+        let mut sources = sources();
+        plant(&mut sources);
+        let why = Project::read(&sources).unwrap_err().to_string();
+        assert!(why.starts_with(expected), "{why}");
+    }
+}
+
+/// What a reviewer should see when a machine changes.
+#[test]
+fn the_machines_are_as_reviewed() {
+    let project = Project::read(&sources()).unwrap();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for runbook in &project.runbooks {
+            insta::assert_snapshot!(runbook.name.clone(), view(runbook));
+        }
+    });
+}
+
+type Plant = fn(&mut Sources);
+
+const TRAIL: &str = "cloudtrail-disabled";
+const TRIAGE: &str = "triage";
+const BASELINE: &str = "record-baseline";
+
+/// The contract, a mistake, and what the contract says about it.
+const PLANTED: &[(&str, Plant, &str)] = &[
+    (
+        "payloads fit their workers",
+        |s| *at(s, TRAIL, "Restore CloudTrail", "Arguments/Payload/trail") = json!("x"),
+        "cloudtrail-disabled: `Restore CloudTrail`: restore-cloudtrail does not take `Payload.trail`",
+    ),
+    (
+        "payloads fit their workers",
+        |s| remove(at(s, TRAIL, "Deny all", "Arguments/Payload"), "actor"),
+        "cloudtrail-disabled: `Deny all`: deny-all-policy requires `Payload.actor`",
+    ),
+    (
+        "payloads fit their workers",
+        |s| {
+            remove(
+                at(s, TRIAGE, "Report failure", "Arguments/Payload/event"),
+                "id",
+            );
+        },
+        "triage: `Report failure`: notify requires `Payload.event.id`",
+    ),
+    (
+        "payloads fit their workers",
+        |s| *at(s, TRAIL, "Open incident", "Arguments/Payload/runbook") = json!("cloudtrail"),
+        "cloudtrail-disabled: `Open incident`: open-incident takes other values of `Payload.runbook`",
+    ),
+    (
+        "payloads fit their workers",
+        |s| *at(s, TRAIL, "Revoke sessions", "Arguments/Payload/dryRun") = json!("yes"),
+        "cloudtrail-disabled: `Revoke sessions`: revoke-sessions takes another type of `Payload.dryRun`",
+    ),
+    (
+        "payloads fit their workers",
+        |s| *at(s, TRAIL, "Deny all", "Arguments/Payload") = json!("{% $states.input %}"),
+        "cloudtrail-disabled: `Deny all`: `Payload` is not an object of named values",
+    ),
+    (
+        "payloads fit their workers",
+        |s| *at(s, TRAIL, "Deny all", "Arguments/FunctionName") = json!("${DenyArn}"),
+        "cloudtrail-disabled: `Deny all`: there is no worker `deny`",
+    ),
+    (
+        "payloads fit their workers",
+        |s| *at(s, TRAIL, "Deny all", "Arguments/FunctionName") = json!("deny-all-policy"),
+        "cloudtrail-disabled: `Deny all`: `FunctionName` is not of the form `${WorkerArn}`",
+    ),
+    (
+        "payloads fit their workers",
+        |s| {
+            *at(s, TRAIL, "Close incident", "Arguments/Payload/rouns") = json!(1);
+            in_map(s, TRAIL, "Close incident");
+        },
+        "cloudtrail-disabled: `Close incident`: close-incident does not take `Payload.rouns`",
+    ),
+    (
+        "answers have what is read of them",
+        |s| {
+            *at(s, TRAIL, "Open incident", "Assign/containActor") =
+                json!("{% $states.result.Payload.contain %}");
+        },
+        "cloudtrail-disabled: `Open incident` takes `contain` of the answer in Assign.containActor: \
+         there is none",
+    ),
+    (
+        "answers have what is read of them",
+        |s| {
+            *at(s, TRAIL, "Holds?", "Choices/0/Condition") =
+                json!("{% $verification.hold = false %}");
+        },
+        "cloudtrail-disabled: `Holds?` takes `hold` of $verification in Choices.0.Condition: \
+         there is none",
+    ),
+    (
+        "matched errors exist",
+        |s| *at(s, TRAIL, "Deny all", "Catch/0/ErrorEquals") = json!(["NotFound"]),
+        "cloudtrail-disabled: `Deny all` matches `NotFound` in Catch, an error that nothing gives",
+    ),
+    (
+        "matched errors exist",
+        |s| *at(s, TRAIL, "Deny all", "Catch/0/ErrorEquals") = json!(["ExecutionAlreadyExists"]),
+        "cloudtrail-disabled: `Deny all` matches `ExecutionAlreadyExists` in Catch, \
+         an error that nothing gives",
+    ),
+    (
+        "matched errors exist",
+        |s| *at(s, TRIAGE, "Start runbook", "Retry/0/ErrorEquals/0") = json!("States.Timedout"),
+        "triage: `Start runbook` matches `States.Timedout` in Retry, an error that nothing gives",
+    ),
+    (
+        "matched errors exist",
+        |s| *at(s, TRAIL, "Respond", "Catch/0/ErrorEquals") = json!(["Protected", "States.ALL"]),
+        "cloudtrail-disabled: `Respond` has States.ALL beside others in Catch",
+    ),
+    (
+        "matched errors exist",
+        |s| list(at(s, TRAIL, "Deny all", "Catch")).reverse(),
+        "cloudtrail-disabled: `Deny all` has a Catch after States.ALL",
+    ),
+    (
+        "matched errors exist",
+        |s| *at(s, TRAIL, "Deny all", "Catch/0/ErrorEquals") = json!([]),
+        "cloudtrail-disabled: `Deny all` has a Catch of no error",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| remove(machine(s, TRAIL), "TimeoutSeconds"),
+        "cloudtrail-disabled: the machine has no TimeoutSeconds",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| remove(at(s, TRAIL, "Revoke sessions", ""), "TimeoutSeconds"),
+        "cloudtrail-disabled: `Revoke sessions` has no TimeoutSeconds",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| remove(at(s, TRIAGE, "Start runbook", ""), "Retry"),
+        "triage: `Start runbook` has not the common Retry",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| *at(s, TRAIL, "Notify: opened", "Retry/0/JitterStrategy") = json!("NONE"),
+        "cloudtrail-disabled: `Notify: opened` has not the common Retry",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| list(at(s, TRAIL, "Notify: opened", "Retry/0/ErrorEquals")).truncate(7),
+        "cloudtrail-disabled: `Notify: opened` has not the common Retry",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| remove(at(s, TRAIL, "Contain", ""), "Catch"),
+        "cloudtrail-disabled: `Contain` does not catch States.ALL last",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| list(at(s, TRAIL, "Deny all", "Catch")).truncate(1),
+        "cloudtrail-disabled: `Deny all` does not catch States.ALL last",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| {
+            in_map(s, TRAIL, "Close incident");
+            remove(at(s, TRAIL, "For each", ""), "Catch");
+        },
+        "cloudtrail-disabled: `For each` does not catch States.ALL last",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| {
+            remove(at(s, TRAIL, "Close incident", ""), "Catch");
+            in_map(s, TRAIL, "Close incident");
+        },
+        "cloudtrail-disabled: `Close incident` does not catch States.ALL last",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| resource(s, "AssessEventFunction")["Timeout"] = json!(40),
+        "triage: `Assess event` gives up after 40 s, its worker after 40 s",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| *at(s, TRAIL, "Deny all", "TimeoutSeconds") = json!(60),
+        "cloudtrail-disabled: `Deny all` gives up after 60 s, its worker after 60 s",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| *at(s, TRAIL, "Respond", "TimeoutSeconds") = json!(60),
+        "cloudtrail-disabled: `Respond` is no Task and cannot have TimeoutSeconds or HeartbeatSeconds",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| *at(s, TRAIL, "Let IAM settle", "Seconds") = json!("15"),
+        "cloudtrail-disabled: `Let IAM settle` gives a number of seconds as text: \
+         write a number or `{% … %}`",
+    ),
+    (
+        "the template fills what the machine asks for",
+        |s| {
+            remove(
+                &mut resource(s, "Triage")["DefinitionSubstitutions"],
+                "NotifyArn",
+            );
+        },
+        "triage: the template does not substitute `${NotifyArn}`",
+    ),
+    (
+        "the template fills what the machine asks for",
+        |s| resource(s, "Triage")["DefinitionSubstitutions"]["Colour"] = json!("red"),
+        "triage: the template substitutes `${Colour}`, which is not there",
+    ),
+    (
+        "the template fills what the machine asks for",
+        |s| *at(s, TRAIL, "Refused", "Cause") = json!("in ${Stage}"),
+        "cloudtrail-disabled: the template does not substitute `${Stage}`",
+    ),
+    (
+        "the template fills what the machine asks for",
+        |s| {
+            resource(s, "CloudtrailDisabled")["DefinitionSubstitutions"]["DenyAllPolicyArn"] =
+                arn("NotifyFunction");
+        },
+        "cloudtrail-disabled: the template's `${DenyAllPolicyArn}` is not the ARN of `deny-all-policy`",
+    ),
+    (
+        "the template fills what the machine asks for",
+        |s| resource(s, "DenyAllPolicyFunction")["CodeUri"] = json!("../target/lambda/deny-all/"),
+        "cloudtrail-disabled: the template's `${DenyAllPolicyArn}` is not the ARN of `deny-all-policy`",
+    ),
+    (
+        "the template fills what the machine asks for",
+        |s| {
+            resource(s, "Triage")["DefinitionSubstitutions"]["CloudtrailDisabledArn"] =
+                json!({"Ref": "RecordBaseline"});
+        },
+        "triage: the template's `${CloudtrailDisabledArn}` is not the ARN of `cloudtrail-disabled`",
+    ),
+    (
+        "the template fills what the machine asks for",
+        |s| resource(s, "RecordBaseline")["DefinitionUri"] = json!("../state-machines/x.asl.json"),
+        "record-baseline: the template has no state machine with this definition",
+    ),
+    (
+        "roles allow what is called, and no more",
+        |s| {
+            list(&mut statement(s, "CloudtrailDisabledMachineRole", 0)["Resource"])
+                .retain(|function| *function != arn("DenyAllPolicyFunction"));
+        },
+        "cloudtrail-disabled: CloudtrailDisabledMachineRole does not allow lambda:InvokeFunction \
+         on DenyAllPolicyFunction",
+    ),
+    (
+        "roles allow what is called, and no more",
+        |s| {
+            list(&mut statement(s, "TriageMachineRole", 0)["Resource"])
+                .push(arn("DenyAllPolicyFunction"));
+        },
+        "triage: TriageMachineRole allows lambda:InvokeFunction on DenyAllPolicyFunction, \
+         which is not called",
+    ),
+    (
+        "roles allow what is called, and no more",
+        |s| {
+            list(&mut statement(s, "TriageMachineRole", 0)["Resource"]).push(json!("*"));
+        },
+        "triage: TriageMachineRole allows lambda:InvokeFunction on \"*\", not on one ARN",
+    ),
+    (
+        "roles allow what is called, and no more",
+        |s| statement(s, "TriageMachineRole", 1)["Resource"] = json!({"Ref": "RecordBaseline"}),
+        "triage: TriageMachineRole does not allow states:StartExecution on CloudtrailDisabled\n\
+         triage: TriageMachineRole allows states:StartExecution on RecordBaseline, which is not called",
+    ),
+    (
+        "roles allow what is called, and no more",
+        |s| {
+            s.template.0["Resources"]["More"] = json!({
+                "Type": "AWS::IAM::Policy",
+                "Properties": {
+                    "Roles": [{"Ref": "TriageMachineRole"}],
+                    "PolicyDocument": {"Statement": {
+                        "Effect": "Allow", "Action": "lambda:*", "Resource": arn("OpenIncidentFunction"),
+                    }},
+                },
+            });
+        },
+        "triage: TriageMachineRole allows lambda:InvokeFunction on OpenIncidentFunction, \
+         which is not called",
+    ),
+    (
+        "roles allow what is called, and no more",
+        |s| {
+            resource(s, "TriageMachineRole")["ManagedPolicyArns"] =
+                json!(["arn:aws:iam::aws:policy/X"]);
+        },
+        "triage: TriageMachineRole has managed policies, which cannot be compared",
+    ),
+    (
+        "roles allow what is called, and no more",
+        |s| *at(s, TRIAGE, "Start runbook", "Resource") = json!("arn:aws:states:::sns:publish"),
+        "triage: `Start runbook` calls neither a worker nor a machine\n\
+         triage: TriageMachineRole allows states:StartExecution on CloudtrailDisabled, \
+         which is not called",
+    ),
+    (
+        "roles allow what is called, and no more",
+        |s| remove(resource(s, "Triage"), "Role"),
+        "triage: the machine Triage has no role of the template",
+    ),
+    (
+        "conditions are boolean",
+        |s| *at(s, TRAIL, "Holds?", "Choices/0/Condition") = json!("{% $verification.holds %}"),
+        "cloudtrail-disabled: `Holds?`: `{% $verification.holds %}` is not certainly true or false",
+    ),
+    (
+        "conditions are boolean",
+        |s| *at(s, TRAIL, "Contain actor?", "Choices/1/Condition") = json!("{% $not( %}"),
+        "cloudtrail-disabled: `Contain actor?`: `{% $not( %}` is not certainly true or false",
+    ),
+    (
+        "conditions are boolean",
+        |s| *at(s, TRIAGE, "Verdict?", "Choices/0/Condition") = json!("true"),
+        "triage: `Verdict?`: `true` is not certainly true or false",
+    ),
+    (
+        "variables are set before they are read",
+        |s| {
+            *at(s, TRAIL, "Restore CloudTrail", "Assign") = json!({"restored": true});
+            *at(s, TRAIL, "Close incident", "Arguments/Payload/steps") = json!("{% $restored %}");
+        },
+        "cloudtrail-disabled: `Close incident` reads $restored in Arguments.Payload.steps, \
+         outside the branch that sets it",
+    ),
+    (
+        "variables are set before they are read",
+        |s| {
+            *at(s, TRAIL, "Restore CloudTrail", "Assign") = json!({"restored": true});
+            *at(s, TRAIL, "Deny all", "Arguments/Payload/dryRun") = json!("{% $restored %}");
+        },
+        "cloudtrail-disabled: `Deny all` reads $restored in Arguments.Payload.dryRun, \
+         and not every way there sets it",
+    ),
+    (
+        "variables are set before they are read",
+        |s| {
+            remove(
+                at(s, TRAIL, "Verify containment", "Catch/0/Assign"),
+                "verification",
+            );
+        },
+        "cloudtrail-disabled: `Close incident` reads $verification in \
+         Arguments.Payload.verification, and not every way there sets it",
+    ),
+    (
+        "variables are set before they are read",
+        |s| {
+            *at(s, BASELINE, "Record baseline", "Arguments/Payload/request") =
+                json!("{% $summary %}");
+        },
+        "record-baseline: `Record baseline` reads $summary in Arguments.Payload.request, \
+         and not every way there sets it",
+    ),
+    (
+        "variables are set before they are read",
+        |s| {
+            *at(s, TRAIL, "Close incident", "Arguments/Payload/rounds") = json!("{% $rouns %}");
+            in_map(s, TRAIL, "Close incident");
+        },
+        "cloudtrail-disabled: `All contained?` reads $closing in Choices.0.Condition, \
+         outside the branch that sets it\n\
+         cloudtrail-disabled: `Containment incomplete` reads $closing in Cause, \
+         outside the branch that sets it\n\
+         cloudtrail-disabled: `Close incident` reads $rouns in Arguments.Payload.rounds, \
+         and not every way there sets it\n\
+         cloudtrail-disabled: `Notify: outcome` reads $closing in Arguments.Payload.closing, \
+         outside the branch that sets it\n\
+         cloudtrail-disabled: `Notify: outcome` reads $closing in Catch.0.Assign.closing.summary, \
+         outside the branch that sets it",
+    ),
+    (
+        "variables are set before they are read",
+        |s| *at(s, TRAIL, "Refused", "Cause") = json!("{% $failure.Error & ': no %}"),
+        "cloudtrail-disabled: `Refused`: the expression in Cause has no end to what starts at `': no`",
+    ),
+    (
+        "no raw event is kept",
+        |s| *at(s, TRAIL, "Deny all", "Arguments/Payload/x") = json!("{% $states.input.detail %}"),
+        "cloudtrail-disabled: `Deny all` takes an event's detail in Arguments.Payload.x",
+    ),
+    (
+        "no raw event is kept",
+        |s| *at(s, TRAIL, "Deny all", "Output/detail") = json!("{% $incident.reason %}"),
+        "cloudtrail-disabled: `Deny all` takes an event's detail in Output.detail",
+    ),
+    (
+        "no raw event is kept",
+        |s| {
+            *at(s, TRAIL, "Notify: opened", "Arguments/Payload/incident") =
+                json!("{% $states.input %}");
+        },
+        "cloudtrail-disabled: `Notify: opened` hands on its whole input in Arguments.Payload.incident",
+    ),
+    (
+        "no raw event is kept",
+        |s| {
+            *at(s, TRAIL, "Open incident", "Arguments/Payload/executionArn") =
+                json!("{% $string($states.context.Execution) %}");
+        },
+        "cloudtrail-disabled: `Open incident` hands on its whole input in \
+         Arguments.Payload.executionArn",
+    ),
+    (
+        "no raw event is kept",
+        |s| resource(s, "Triage")["Type"] = json!("STANDARD"),
+        "triage: `Assess event` hands on its whole input in Arguments.Payload.event\n\
+         triage: `Report failure` takes an event's detail in Arguments.Payload.event.name",
+    ),
+    (
+        "the diagram is the machine",
+        |s| {
+            redraw(
+                s,
+                TRAIL,
+                "O -. InvalidInput .-> T[Tell a human] --> X([Refused])",
+                "",
+            );
+        },
+        "cloudtrail-disabled: the diagram lacks the box `Refused`\n\
+         cloudtrail-disabled: the diagram lacks the box `Tell a human`\n\
+         cloudtrail-disabled: the diagram lacks `Open incident -. InvalidInput .-> Tell a human`\n\
+         cloudtrail-disabled: the diagram lacks `Tell a human --> Refused`",
+    ),
+    (
+        "the diagram is the machine",
+        |s| {
+            redraw(
+                s,
+                TRAIL,
+                "T[Tell a human] --> X",
+                "T[Tell a human] --> Z & X",
+            );
+        },
+        "cloudtrail-disabled: the diagram has `Tell a human --> Containment incomplete`, \
+         the machine has not",
+    ),
+    (
+        "the diagram is the machine",
+        |s| redraw(s, TRAIL, "O -. InvalidInput .->", "O -. AccessDenied .->"),
+        "cloudtrail-disabled: the diagram lacks `Open incident -. InvalidInput .-> Tell a human`\n\
+         cloudtrail-disabled: the diagram has `Open incident -. AccessDenied .-> Tell a human`, \
+         the machine has not",
+    ),
+    (
+        "the diagram is the machine",
+        |s| redraw(s, TRIAGE, "V -- respond -->", "V -- ignore -->"),
+        "triage: the diagram lacks `Verdict? -- respond --> Start runbook`\n\
+         triage: the diagram has `Verdict? -- ignore --> Start runbook`, the machine has not",
+    ),
+    (
+        "the diagram is the machine",
+        |s| redraw(s, TRIAGE, "V -- ignore -->", "V -->"),
+        "triage: the diagram lacks `Verdict? -- … --> Ignored`, the Default, with words on it\n\
+         triage: the diagram has `Verdict? --> Ignored`, the machine has not",
+    ),
+    (
+        "the diagram is the machine",
+        |s| redraw(s, TRIAGE, "V{Verdict?}", "V[Verdict?]"),
+        "triage: the diagram draws `Verdict?` as [a step], not as {a decision}",
+    ),
+    (
+        "the diagram is the machine",
+        |s| redraw(s, TRIAGE, "I([Ignored])", "I([Ignored])\n  N[Never mind]"),
+        "triage: the diagram has the box `Never mind`, the machine no such state",
+    ),
+    (
+        "the diagram is the machine",
+        |s| *at(s, TRIAGE, "Tell a human", "Next") = json!("Ignored"),
+        "triage: the diagram has the box `Escalated`, the machine no such state\n\
+         triage: the diagram lacks `Tell a human --> Ignored`\n\
+         triage: the diagram has `Tell a human --> Escalated`, the machine has not",
+    ),
+    (
+        "the diagram is the machine",
+        |s| *at(s, TRAIL, "Revoke sessions", "Catch/0/ErrorEquals") = json!(["AccessDenied"]),
+        "cloudtrail-disabled: the diagram lacks the box `Record failed revocation`\n\
+         cloudtrail-disabled: the diagram lacks `Record failed revocation --> Let IAM settle`\n\
+         cloudtrail-disabled: the diagram lacks \
+         `Revoke sessions -. AccessDenied .-> Record failed revocation`",
+    ),
+    (
+        "the diagram is the machine",
+        |s| *at(s, TRAIL, "Contain", "Catch/0/ErrorEquals") = json!(["States.Timeout"]),
+        "cloudtrail-disabled: `Contain` is no box, so its Catch can only be that of States.ALL\n\
+         cloudtrail-disabled: the diagram lacks the box `Record failed containment`\n\
+         cloudtrail-disabled: the diagram lacks `Record failed containment --> Let IAM settle`",
+    ),
+    (
+        "the diagram is the machine",
+        |s| remove(at(s, TRIAGE, "Verdict?", "Choices/0"), "Comment"),
+        "triage: `Verdict?` has a rule to `Start runbook` without the Comment that is its label\n\
+         triage: the diagram lacks `Verdict? --> Start runbook`\n\
+         triage: the diagram has `Verdict? -- respond --> Start runbook`, the machine has not",
+    ),
+    (
+        "states are named and joined well",
+        |s| remove(machine(s, TRAIL), "Comment"),
+        "cloudtrail-disabled: the machine has no Comment",
+    ),
+    (
+        "states are named and joined well",
+        |s| remove(machine(s, TRAIL), "QueryLanguage"),
+        "cloudtrail-disabled: the machine's QueryLanguage is not JSONata",
+    ),
+    (
+        "states are named and joined well",
+        |s| machine(s, TRIAGE)["States"]["Wait For It"] = json!({"Type": "Succeed"}),
+        "triage: `Wait For It` is not sentence case\n\
+         triage: `Wait For It` cannot be reached",
+    ),
+    (
+        "states are named and joined well",
+        |s| {
+            machine(s, TRIAGE)["States"][format!("X{}", "x".repeat(80))] =
+                json!({"Type": "Succeed"});
+        },
+        "triage: `Xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` \
+         is longer than 80 characters\n\
+         triage: `Xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` \
+         cannot be reached",
+    ),
+    (
+        "states are named and joined well",
+        |s| {
+            *at(s, TRAIL, "Respond", "Branches/0/States/Contained") =
+                json!({"Type": "Pass", "Next": "All contained?"});
+        },
+        "cloudtrail-disabled: two states are called `Contained`\n\
+         cloudtrail-disabled: `Contained` cannot be reached\n\
+         cloudtrail-disabled: `Contained` leads to `All contained?`, which is no state beside it",
+    ),
+    (
+        "states are named and joined well",
+        |s| machine(s, BASELINE)["StartAt"] = json!("Record"),
+        "record-baseline: StartAt is `Record`, which is no state\n\
+         record-baseline: `Not recorded` cannot be reached\n\
+         record-baseline: `Not told` cannot be reached\n\
+         record-baseline: `Notify: recorded` cannot be reached\n\
+         record-baseline: `Record baseline` cannot be reached\n\
+         record-baseline: `Recorded` cannot be reached\n\
+         record-baseline: `Tell a human` cannot be reached",
+    ),
+    (
+        "states are named and joined well",
+        |s| *at(s, TRAIL, "Restore CloudTrail", "Catch/0/Next") = json!("Close incident"),
+        "cloudtrail-disabled: `Record failed restore` cannot be reached\n\
+         cloudtrail-disabled: `Restore CloudTrail` leads to `Close incident`, \
+         which is no state beside it",
+    ),
+    (
+        "states are named and joined well",
+        |s| *at(s, TRIAGE, "Ignored", "") = json!({"Type": "Pass", "End": true}),
+        "triage: `Ignored` ends the machine, and is neither Succeed nor Fail",
+    ),
+    (
+        "states are named and joined well",
+        |s| remove(at(s, TRAIL, "Actor is gone", ""), "End"),
+        "cloudtrail-disabled: `Actor is gone` has neither Next nor End",
+    ),
+    (
+        "states are named and joined well",
+        |s| *at(s, TRAIL, "Let IAM settle", "End") = json!(true),
+        "cloudtrail-disabled: `Let IAM settle` has both Next and End",
+    ),
+    (
+        "states are named and joined well",
+        |s| *at(s, TRIAGE, "Ignored", "Next") = json!("Started"),
+        "triage: `Ignored` ends the flow and leads nowhere",
+    ),
+    (
+        "states are named and joined well",
+        |s| *at(s, TRIAGE, "Verdict?", "Next") = json!("Ignored"),
+        "triage: `Verdict?` is a Choice: its rules and Default lead on, not Next or End",
+    ),
+    (
+        "states are named and joined well",
+        |s| remove(at(s, TRAIL, "First round?", ""), "Default"),
+        "cloudtrail-disabled: `Already told` cannot be reached\n\
+         cloudtrail-disabled: `First round?` has no Default",
+    ),
+    (
+        "the example input is one",
+        |s| remove(s.inputs.get_mut(TRAIL).unwrap(), "reason"),
+        "cloudtrail-disabled: the example input does not fit: the payload: missing field `reason`",
+    ),
+    (
+        "the example input is one",
+        |s| {
+            s.machines
+                .insert("other".to_owned(), s.machines[TRAIL].clone());
+            s.diagrams
+                .insert("other".to_owned(), s.diagrams[TRAIL].clone());
+            s.inputs.insert("other".to_owned(), s.inputs[TRAIL].clone());
+        },
+        "other: the example input does not fit: it is an incident for cloudtrail-disabled",
+    ),
+    (
+        "the example input is one",
+        |s| s.inputs.get_mut(TRIAGE).unwrap()["detail"]["eventName"] = json!("LookupEvents"),
+        "triage: the example input does not fit: \
+         LookupEvents of cloudtrail.amazonaws.com is not an indicator",
+    ),
+    (
+        "the example input is one",
+        |s| s.inputs.get_mut(BASELINE).unwrap()["dryRun"] = json!("no"),
+        "record-baseline: the example input does not fit: `dryRun`: expected a boolean",
+    ),
+    (
+        "every worker is used and deployed",
+        |s| {
+            let main = s.mains["notify"].replace("notify", "block-ip");
+            s.mains.insert("block-ip".to_owned(), main);
+        },
+        "no machine calls `block-ip`\n\
+         the template has no function `block-ip`\n\
+         the contracts do not know `block-ip`\n\
+         `block-ip`: main.rs does more than serve the worker",
+    ),
+    (
+        "every worker is used and deployed",
+        |s| {
+            let main = s.mains.get_mut("notify").unwrap();
+            *main = main.replace("worker::serve", "println!(\"hello\");\n    worker::serve");
+        },
+        "`notify`: main.rs does more than serve the worker",
+    ),
+    (
+        "every worker is used and deployed",
+        |s| drop(s.mains.remove("notify")),
+        "the template's NotifyFunction runs no worker",
+    ),
+    (
+        "the responder knows its own roles",
+        |s| resource(s, "NotifyRole")["RoleName"] = json!({"Fn::Sub": "${AWS::StackName}-tell"}),
+        "RESPONDER_ROLE_ARNS lacks NotifyRole, arn:${AWS::Partition}:iam::${AWS::AccountId}:role\
+         /tourniquet/${AWS::StackName}-tell\n\
+         RESPONDER_ROLE_ARNS has arn:${AWS::Partition}:iam::${AWS::AccountId}:role\
+         /tourniquet/${AWS::StackName}-notify, which is no role here",
+    ),
+    (
+        "the responder knows its own roles",
+        |s| remove(resource(s, "NotifyRole"), "RoleName"),
+        "NotifyRole has no RoleName and Path\n\
+         RESPONDER_ROLE_ARNS has arn:${AWS::Partition}:iam::${AWS::AccountId}:role\
+         /tourniquet/${AWS::StackName}-notify, which is no role here",
+    ),
+    (
+        "the responder knows its own roles",
+        |s| {
+            let settings = &mut s.template.0["Globals"]["Function"]["Environment"]["Variables"];
+            settings["RESPONDER_ROLE_ARNS"] = json!({"Ref": "Roles"});
+        },
+        "RESPONDER_ROLE_ARNS is no text for every function",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| remove(&mut resource(s, "TrailStopped")["EventPattern"], "source"),
+        "TrailStopped does not pin `source` to `aws.…`",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| list(&mut resource(s, "TrailStopped")["EventPattern"]["source"]).push(json!("mine")),
+        "TrailStopped does not pin `source` to `aws.…`",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| resource(s, "TrailStopped")["Targets"] = json!([]),
+        "TrailStopped has no target",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| {
+            remove(
+                &mut resource(s, "TrailStopped")["Targets"][0],
+                "DeadLetterConfig",
+            );
+        },
+        "TrailStopped has a target without DeadLetterConfig\n\
+         TrailStopped may not write to its dead-letter queue",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| {
+            resource(s, "TrailStopped")["Targets"][0]["RetryPolicy"]["MaximumEventAgeInSeconds"] =
+                json!(86400);
+        },
+        "TrailStopped has a target that takes events older than 900 s",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| {
+            remove(
+                &mut resource(s, "TrailStopped")["Targets"][0],
+                "RetryPolicy",
+            );
+        },
+        "TrailStopped has a target that takes events older than 900 s",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| statement(s, "EventsRole", 0)["Resource"] = json!({"Ref": "RecordBaseline"}),
+        "TrailStopped has a target that its role may not start",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| {
+            s.template.0["Resources"]["Other"] = s.template.0["Resources"]["TrailStopped"].clone();
+        },
+        "Other may not write to its dead-letter queue",
+    ),
+    (
+        "rules trust AWS alone and lose nothing",
+        |s| {
+            resource(s, "Triage")["Events"]["Any"] = json!({"Type": "EventBridgeRule", "Properties": {"Pattern": {"detail-type": ["x"]}}});
+        },
+        "Triage's Any does not pin `source` to `aws.…`\n\
+         Triage's Any has a target without DeadLetterConfig\n\
+         Triage's Any has a target that takes events older than 900 s",
+    ),
+    (
+        "parameters are described, and what must be chosen is",
+        |s| remove(&mut s.template.0["Parameters"]["TrailArn"], "Description"),
+        "TrailArn has no Description",
+    ),
+    (
+        "parameters are described, and what must be chosen is",
+        |s| s.template.0["Parameters"]["Mode"]["Default"] = json!("observe"),
+        "Mode has a Default",
+    ),
+    (
+        "parameters are described, and what must be chosen is",
+        |s| remove(&mut s.template.0["Parameters"], "NeverBlockCidrs"),
+        "there is no parameter NeverBlockCidrs",
+    ),
+    (
+        "roles are narrow",
+        |s| statement(s, "NotifyRole", 0)["Action"] = json!("*"),
+        "NotifyRole allows `*`",
+    ),
+    (
+        "roles are narrow",
+        |s| list(&mut statement(s, "NotifyRole", 0)["Action"]).push(json!("IAM:Put*")),
+        "NotifyRole allows `IAM:Put*`",
+    ),
+    (
+        "roles are narrow",
+        |s| {
+            let statement = statement(s, "NotifyRole", 0);
+            remove(statement, "Action");
+            statement["NotAction"] = json!("iam:*");
+        },
+        "NotifyRole allows everything but some actions",
+    ),
+    (
+        "roles are narrow",
+        |s| resource(s, "NotifyFunction")["Role"] = arn("DenyAllPolicyRole"),
+        "NotifyFunction shares its role with DenyAllPolicyFunction",
+    ),
+    (
+        "roles are narrow",
+        |s| remove(resource(s, "NotifyFunction"), "Role"),
+        "NotifyFunction has no role of the template",
+    ),
+    (
+        "logs end and hold no data",
+        |s| resource(s, "CloudtrailDisabled")["Logging"]["IncludeExecutionData"] = json!(true),
+        "CloudtrailDisabled may log its data",
+    ),
+    (
+        "logs end and hold no data",
+        |s| remove(resource(s, "Triage"), "Logging"),
+        "Triage may log its data\n\
+         Triage does not log to a group of the template",
+    ),
+    (
+        "logs end and hold no data",
+        |s| remove(resource(s, "NotifyLogs"), "RetentionInDays"),
+        "NotifyLogs keeps its logs for ever",
+    ),
+    (
+        "logs end and hold no data",
+        |s| remove(resource(s, "NotifyFunction"), "LoggingConfig"),
+        "NotifyFunction does not log to a group of the template",
+    ),
+];
+
+fn contract(promise: &str) -> Contract {
+    let found = CONTRACTS.into_iter().find(|it| it.promise == promise);
+    found.unwrap_or_else(|| panic!("no contract promises that {promise}"))
+}
+
+fn machine<'a>(sources: &'a mut Sources, name: &str) -> &'a mut Value {
+    sources.machines.get_mut(name).unwrap()
+}
+
+/// A field of a state, at whatever depth the state is; the last field of the path may be new.
+fn at<'a>(sources: &'a mut Sources, name: &str, state: &str, path: &str) -> &'a mut Value {
+    let machine = machine(sources, name);
+    let pointer = pointer_to(machine, state).unwrap_or_else(|| panic!("no state {state}"));
+    let state = machine.pointer_mut(&pointer).unwrap();
+    path.split('/')
+        .filter(|step| !step.is_empty())
+        .fold(state, |value, step| match step.parse::<usize>() {
+            Ok(n) => &mut value[n],
+            Err(_) => &mut value[step],
+        })
+}
+
+fn pointer_to(value: &Value, state: &str) -> Option<String> {
+    if value["States"].get(state).is_some() {
+        return Some(format!("/States/{state}"));
+    }
+    let fields: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), value))
+            .collect(),
+        Value::Array(values) => values
+            .iter()
+            .enumerate()
+            .map(|(n, value)| (n.to_string(), value))
+            .collect(),
+        _ => return None,
+    };
+    fields
+        .into_iter()
+        .find_map(|(key, value)| Some(format!("/{key}{}", pointer_to(value, state)?)))
+}
+
+/// Puts a state of the machine's top level into the processor of a Map called `For each`.
+fn in_map(sources: &mut Sources, name: &str, state: &str) {
+    let machine = machine(sources, name);
+    let states = machine["States"].as_object_mut().unwrap();
+    let mut inner = states.remove(state).unwrap();
+    let mut map = json!({
+        "Type": "Map",
+        "Items": [1],
+        "ItemProcessor": {"StartAt": state, "States": {"Give up": {"Type": "Pass", "End": true}}},
+        "Next": inner["Next"],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": inner["Next"]}],
+    });
+    remove(&mut inner, "Next");
+    inner["End"] = json!(true);
+    if let Some(catch) = inner.get_mut("Catch") {
+        for catcher in list(catch) {
+            catcher["Next"] = json!("Give up");
+        }
+    }
+    map["ItemProcessor"]["States"][state] = inner;
+    states.insert("For each".to_owned(), map);
+    let text = machine.to_string();
+    let renamed = text
+        .replace(&format!("\"Next\":\"{state}\""), "\"Next\":\"For each\"")
+        .replace(
+            &format!("\"Default\":\"{state}\""),
+            "\"Default\":\"For each\"",
+        );
+    *machine = serde_json::from_str(&renamed).unwrap();
+}
+
+fn redraw(sources: &mut Sources, name: &str, from: &str, to: &str) {
+    let diagram = sources.diagrams.get_mut(name).unwrap();
+    assert!(diagram.contains(from), "{name}.mmd has no {from}");
+    *diagram = diagram.replace(from, to);
+}
+
+/// The properties of a resource of the template.
+fn resource<'a>(sources: &'a mut Sources, id: &str) -> &'a mut Value {
+    let Template(template) = &mut sources.template;
+    let properties = template["Resources"][id].get_mut("Properties");
+    properties.unwrap_or_else(|| panic!("no resource {id}"))
+}
+
+fn statement<'a>(sources: &'a mut Sources, role: &str, n: usize) -> &'a mut Value {
+    &mut resource(sources, role)["Policies"][0]["PolicyDocument"]["Statement"][n]
+}
+
+fn arn(id: &str) -> Value {
+    json!({"Fn::GetAtt": [id, "Arn"]})
+}
+
+fn list(value: &mut Value) -> &mut Vec<Value> {
+    value.as_array_mut().unwrap()
+}
+
+fn remove(value: &mut Value, key: &str) {
+    let object: &mut Map<String, Value> = value.as_object_mut().unwrap();
+    assert!(object.remove(key).is_some(), "nothing called {key}");
+}

@@ -1,0 +1,52 @@
+//! The example inputs, which the drill, the README and an operator start from.
+
+use incident::{Incident, Settings, Verdict, Watch, judge};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Project, Runbook};
+
+/// What an operator starts `record-baseline` with.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "only read")]
+struct BaselineRequest {
+    reason: String,
+    dry_run: bool,
+}
+
+/// A runbook's example is an incident of that runbook; triage's is an event that starts one.
+pub(super) fn are_real(runbook: &Runbook, _: &Project) -> Vec<String> {
+    let input = &runbook.input;
+    let fits = match runbook.name.as_str() {
+        "triage" => is_answered(input),
+        "record-baseline" => worker::parse::<BaselineRequest>(input)
+            .map(|_| ())
+            .map_err(|failure| failure.to_string()),
+        name => match worker::parse::<Incident>(input) {
+            Ok(incident) if incident.runbook.to_string() == name => Ok(()),
+            Ok(incident) => Err(format!("it is an incident for {}", incident.runbook)),
+            Err(failure) => Err(failure.to_string()),
+        },
+    };
+    let words = |why: String| format!("the example input does not fit: {why}");
+    fits.map_err(words).err().into_iter().collect()
+}
+
+/// Whether triage would respond, if what the event names is what we watch.
+fn is_answered(event: &Value) -> Result<(), String> {
+    let text = |pointer| Some(event.pointer(pointer)?.as_str()?.to_owned());
+    let settings = Settings::new(|name| match name {
+        "ACCOUNT_ID" => text("/account"),
+        "TRAIL_ARN" => text("/detail/requestParameters/name"),
+        "DENY_POLICY_ARN" => Some("arn:aws:iam::aws:policy/AWSDenyAll".to_owned()),
+        "MODE" => Some("enforce".to_owned()),
+        _ => None,
+    });
+    let watch = Watch::from_settings(&settings).map_err(|why| why.to_string())?;
+    match judge(event, &watch, Timestamp::UNIX_EPOCH) {
+        Verdict::Respond { .. } => Ok(()),
+        Verdict::Escalate { reason, .. } | Verdict::Ignore { reason, .. } => Err(reason),
+    }
+}

@@ -1,0 +1,91 @@
+//! The drills: real attacks on the local range, answered by the runbooks, and proved.
+
+mod adversary;
+mod hindered;
+mod judged;
+mod plain;
+mod proof;
+mod report;
+mod spared;
+mod twice;
+
+use std::{io::Write, pin::Pin};
+
+use crate::range::{Delivery, Error, Event, Range, Result, Run};
+use report::Report;
+
+/// Every drill, in the order in which they are run.
+pub const DRILLS: &[Drill] = &[
+    plain::USER_STOPS_TRAIL,
+    plain::USER_DELETES_TRAIL,
+    plain::ROLE_STOPS_TRAIL,
+    plain::SHARED_ROLE_STOPS_TRAIL,
+    plain::FEDERATED_USER_STOPS_TRAIL,
+    spared::ROOT_STOPS_TRAIL,
+    spared::SSO_STOPS_TRAIL,
+    spared::PROTECTED_STOP_TRAIL,
+    spared::OTHERS_STOP_TRAIL,
+    judged::DENIED_ATTEMPT,
+    twice::SAME_EVENT_TWICE,
+    twice::TWO_ACTORS,
+    twice::SAME_ACTOR_AGAIN,
+    hindered::POLICY_SLOTS_FULL,
+    hindered::LEDGER_GONE,
+    hindered::ACTOR_IS_GONE,
+    hindered::DRY_RUN,
+    hindered::BAD_INPUT,
+    adversary::DENIAL_UNDONE_ONCE,
+    adversary::DENIAL_UNDONE_ALWAYS,
+];
+
+/// One attack, and what must come of it.
+#[derive(Debug)]
+pub struct Drill {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// The attack, in words.
+    pub what: &'static str,
+    run: for<'a> fn(&'a Range, &'a mut Report<'_>) -> Performance<'a>,
+}
+
+type Performance<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+impl Drill {
+    /// Attacks `range`, and writes the account of it to `out`.
+    ///
+    /// # Errors
+    /// Says what did not come out as it must.
+    pub async fn perform(&self, range: &Range, out: &mut dyn Write) -> Result<()> {
+        let mut report = Report::begin(self, out);
+        let result = match range.tidy().await {
+            Ok(()) => (self.run)(range, &mut report).await,
+            Err(error) => Err(error),
+        };
+        report.end(&result);
+        result
+    }
+}
+
+/// Delivers `event`, waits for the runbook that answers it, and tells of both.
+async fn answered(range: &Range, report: &mut Report<'_>, event: &Event) -> Result<Run> {
+    let deliveries = range.deliver(event).await?;
+    answered_by(range, report, event, &deliveries).await
+}
+
+/// Waits for the runbook that answers `event`, which was delivered, and tells of both.
+async fn answered_by(
+    range: &Range,
+    report: &mut Report<'_>,
+    event: &Event,
+    deliveries: &[Delivery],
+) -> Result<Run> {
+    if deliveries.is_empty() {
+        return Err(Error::new(format!("no rule matches {}", event.name())));
+    }
+    for delivery in deliveries {
+        report.seen(delivery);
+    }
+    let run = range.run_of(event).await?;
+    report.done(&run);
+    Ok(run)
+}

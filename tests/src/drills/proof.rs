@@ -1,0 +1,164 @@
+//! What a drill proves, each in one call.
+
+use std::error::Error as StdError;
+
+use aws_sdk_iam::types::StatusType;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+
+use super::Report;
+use crate::range::{
+    Attacker, Context, DENY_POLICY_ARN, Error, Message, Range, Result, Run, TRAIL_ARN,
+};
+
+/// The attack worked: the trail does not log.
+pub(super) async fn trail_is_silent(range: &Range, report: &mut Report<'_>) -> Result<()> {
+    if range.trail_logs().await? {
+        return Err(Error::new("the attack did nothing: the trail still logs"));
+    }
+    report.attack("the trail is silent");
+    Ok(())
+}
+
+/// The trail is there and logs.
+pub(super) async fn trail_logs(range: &Range, report: &mut Report<'_>) -> Result<()> {
+    report.proves("the trail logs", range.trail_logs().await?)
+}
+
+/// The run ended green.
+pub(super) fn ended_green(report: &mut Report<'_>, run: &Run) -> Result<()> {
+    report.proves("the run ended green", run.succeeded())
+}
+
+/// The run ended red, and says `why`.
+pub(super) fn ended_red(report: &mut Report<'_>, run: &Run, why: &str) -> Result<()> {
+    report.proves(
+        format!("the run ended red, saying \"{why}\""),
+        run.failed_with("ContainmentIncomplete") && run.cause.contains(why),
+    )
+}
+
+/// Whether AWS still answers the attacker.
+pub(super) async fn works(attacker: &Attacker) -> Result<bool> {
+    match attacker.aws.cloudtrail.describe_trails().send().await {
+        Ok(_) => Ok(true),
+        Err(SdkError::ServiceError(error)) if is_refusal(error.err().code()) => Ok(false),
+        Err(error) => Err(error).context("cloudtrail:DescribeTrails"),
+    }
+}
+
+/// Whoever was not meant works on.
+pub(super) async fn may_work(report: &mut Report<'_>, other: &Attacker) -> Result<()> {
+    report.proves(format!("{} works on", other.who), works(other).await?)
+}
+
+/// The attacker does it again, and AWS refuses.
+pub(super) async fn cannot_stop_trail(report: &mut Report<'_>, attacker: &Attacker) -> Result<()> {
+    let call = attacker.aws.cloudtrail.stop_logging().name(TRAIL_ARN);
+    refused(
+        report,
+        attacker,
+        "cloudtrail:StopLogging",
+        call.send().await,
+    )
+}
+
+/// AWS refused what the attacker asked for.
+pub(super) fn refused<T, E, R>(
+    report: &mut Report<'_>,
+    attacker: &Attacker,
+    call: &str,
+    answer: std::result::Result<T, SdkError<E, R>>,
+) -> Result<()>
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+    R: std::fmt::Debug,
+{
+    let code = match &answer {
+        Ok(_) => {
+            return Err(Error::new(format!(
+                "{} may still call {call}",
+                attacker.who
+            )));
+        }
+        Err(SdkError::ServiceError(error)) => error.err().code(),
+        Err(error) => return Err(Error::from(error)),
+    };
+    report.proves(
+        format!("{} calls {call}: {}", attacker.who, code.unwrap_or("?")),
+        is_refusal(code),
+    )
+}
+
+/// Whether AWS says so to somebody who may not do something, or whose key is off.
+fn is_refusal(code: Option<&str>) -> bool {
+    code.is_some_and(|code| {
+        [
+            "AccessDenied",
+            "AccessDeniedException",
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+        ]
+        .contains(&code)
+    })
+}
+
+/// The user's keys are all off, and the policy that denies everything is attached.
+pub(super) async fn user_is_denied(
+    range: &Range,
+    report: &mut Report<'_>,
+    user: &Attacker,
+) -> Result<()> {
+    let (iam, name) = (&range.aws.iam, user.name());
+    let attached = iam
+        .list_attached_user_policies()
+        .user_name(name)
+        .send()
+        .await;
+    let attached = attached.context("iam:ListAttachedUserPolicies")?;
+    report.proves(
+        format!("{name} is under the policy that denies everything"),
+        attached
+            .attached_policies()
+            .iter()
+            .any(|policy| policy.policy_arn() == Some(DENY_POLICY_ARN)),
+    )?;
+    let keys = iam.list_access_keys().user_name(name).send().await;
+    for key in keys.context("iam:ListAccessKeys")?.access_key_metadata() {
+        report.proves(
+            format!(
+                "the key {} of {name} is off",
+                masked(key.access_key_id().unwrap_or_default())
+            ),
+            key.status() == Some(&StatusType::Inactive),
+        )?;
+    }
+    Ok(())
+}
+
+/// People were told of the incident on these occasions, and on no other.
+pub(super) async fn told(
+    range: &Range,
+    report: &mut Report<'_>,
+    incident: &str,
+    occasions: &[&str],
+) -> Result<Vec<Message>> {
+    let mut told = range.messages().await?;
+    told.retain(|message| message.facts["incidentId"] == incident);
+    report.proves(
+        format!("people were told when it was {}", occasions.join(" and ")),
+        told.iter()
+            .map(Message::occasion)
+            .eq(occasions.iter().copied()),
+    )?;
+    Ok(told)
+}
+
+fn masked(key: &str) -> String {
+    match (
+        key.get(..4),
+        key.len().checked_sub(4).and_then(|end| key.get(end..)),
+    ) {
+        (Some(start), Some(end)) => format!("{start}...{end}"),
+        _ => "(unreadable)".to_owned(),
+    }
+}

@@ -1,0 +1,191 @@
+//! The local range: an AWS of our own on 127.0.0.1, with Tourniquet deployed into it as it is
+//! deployed into the real one. Attackers attack it through the real APIs with their own
+//! credentials, which IAM evaluates there, so that what a runbook denies is really refused.
+
+mod account;
+mod attacker;
+mod clients;
+mod delivery;
+mod emulator;
+mod error;
+mod event;
+mod ledger;
+mod messages;
+mod places;
+mod progress;
+mod python;
+mod run;
+mod snapshot;
+mod stack;
+
+pub(crate) use attacker::Attacker;
+pub(crate) use delivery::Delivery;
+pub(crate) use error::Context;
+pub use error::{Error, Result};
+pub(crate) use event::Event;
+pub(crate) use messages::Message;
+pub use progress::Progress;
+pub(crate) use run::{Moment, Run, TaskFailure};
+
+use std::{collections::BTreeMap, path::Path};
+
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use aws_sdk_iam::types::Role;
+use serde_json::json;
+use tokio::try_join;
+
+use clients::Clients;
+use emulator::Emulator;
+use places::Places;
+use python::{Environment, Interpreter};
+
+/// The emulator's account, region, and root's key, which is its secret too.
+pub(crate) const ACCOUNT: &str = "000000000000";
+pub(crate) const REGION: &str = "us-east-1";
+const ROOT_KEY: &str = "test";
+
+/// The trail that is watched.
+const TRAIL: &str = "clinic";
+pub(crate) const TRAIL_ARN: &str = "arn:aws:cloudtrail:us-east-1:000000000000:trail/clinic";
+
+/// The policy that is attached to whoever is contained.
+pub(crate) const DENY_POLICY_ARN: &str = "arn:aws:iam::000000000000:policy/DenyAll";
+
+/// A policy that allows everything.
+const EVERYTHING: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+
+/// The rights of every attacker.
+const ADMINISTRATOR: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
+
+/// The user of last resort.
+pub(crate) const GLASS: &str = "glass";
+
+/// The roles of operators, of the CRM, and of its deployment, which many use at once.
+pub(crate) const OPERATOR: &str = "operator";
+pub(crate) const WORKLOAD: &str = "crm";
+pub(crate) const SHARED: &str = "deploy";
+
+/// Waits take a fiftieth of what they say: in the emulator, IAM's changes bite at once.
+const USUAL_SCALE: f64 = 0.02;
+
+/// A local AWS with Tourniquet deployed into it; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Range {
+    emulator: Emulator,
+    config: SdkConfig,
+    pub(crate) aws: Clients,
+    outputs: BTreeMap<String, String>,
+    queue: String,
+}
+
+impl Range {
+    /// Prepares what is needed, starts the local AWS and deploys Tourniquet into it.
+    ///
+    /// # Errors
+    /// Says what is missing or what failed, and where its log is.
+    pub async fn start(progress: &Progress) -> Result<Self> {
+        let places = Places::find()?;
+        let lock = places.lock(progress).await?;
+        let python = Interpreter::find().await?;
+        let (ministack, sam, workers) = try_join!(
+            Environment::prepare("ministack", &python, &places, progress),
+            Environment::prepare("sam", &python, &places, progress),
+            progress.step("Building the workers", stack::build_workers(&places)),
+        )?;
+        let template = stack::lay_out(&places, &workers)?;
+        let starting = Emulator::start(&ministack, &places);
+        let emulator = progress.step("Starting the local AWS", starting).await?;
+        let endpoint = emulator.endpoint();
+        let config = clients::config(&endpoint);
+        let aws = Clients::of_root(&config);
+        let parameters = account::parameters();
+        let deploying = stack::deploy(&sam, &endpoint, &template, &parameters, &places);
+        let both = async { try_join!(account::furnish(&aws), deploying) };
+        progress
+            .step("Deploying Tourniquet", Box::pin(both))
+            .await?;
+        drop(lock);
+        let outputs = stack::outputs(&aws.cloudformation).await?;
+        let mut range = Self {
+            emulator,
+            config,
+            aws,
+            outputs,
+            queue: String::new(),
+        };
+        range.queue = messages::listen(&range.aws, range.output("TopicArn")?).await?;
+        range.attacker_user(GLASS).await?;
+        range.scale_waits(USUAL_SCALE)?;
+        range.record_baseline().await?;
+        Ok(range)
+    }
+
+    /// What the operator does once after a deployment.
+    async fn record_baseline(&self) -> Result<()> {
+        let machine = self.output("RecordBaselineArn")?;
+        let input = json!({"reason": "first deployment", "dryRun": false});
+        let run = self.run(machine, &input).await?;
+        if run.succeeded() {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "no baseline of the trail was recorded: {}: {}",
+            run.error, run.cause
+        )))
+    }
+
+    /// The variables by which the `aws` command line finds this AWS, as root.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.emulator.endpoint()),
+            ("AWS_ACCESS_KEY_ID", ROOT_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", ROOT_KEY.to_owned()),
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        ]
+    }
+
+    /// The log of the local AWS.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        self.emulator.log()
+    }
+
+    /// What the deployed template answers under `name`.
+    pub(crate) fn output(&self, name: &str) -> Result<&str> {
+        self.outputs
+            .get(name)
+            .map(String::as_str)
+            .context(format!("the deployed stack has no output {name}"))
+    }
+
+    /// The state machines that answer incidents.
+    fn runbooks(&self) -> impl Iterator<Item = &str> {
+        ["CloudtrailDisabledArn"]
+            .iter()
+            .filter_map(|name| self.outputs.get(*name).map(String::as_str))
+    }
+
+    /// Makes Wait states take `scale` times what they say, until the next drill.
+    pub(crate) fn scale_waits(&self, scale: f64) -> Result<()> {
+        self.emulator.scale_waits(scale)
+    }
+
+    /// Makes the range as it was before any drill: a whole trail, nobody told anything.
+    pub(crate) async fn tidy(&self) -> Result<()> {
+        self.scale_waits(USUAL_SCALE)?;
+        self.reset_trail().await?;
+        self.messages().await?;
+        Ok(())
+    }
+
+    async fn role(&self, path: &str) -> Result<Role> {
+        account::role(&self.aws, path).await
+    }
+
+    fn clients(&self, credentials: Credentials) -> Clients {
+        Clients::with(credentials, &self.config)
+    }
+}

@@ -1,0 +1,196 @@
+//! The local AWS: ministack, as a child process on a port of 127.0.0.1 that was free.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{
+    REGION,
+    error::{Context, Error, Result},
+    places::{Places, last_lines},
+    python::Environment,
+};
+
+/// Runs ministack, and ends it with all its workers as soon as standard input ends: however the
+/// drill ends, be it by Ctrl-C or by a crash, it leaves no process behind.
+const KEEPER: &str = "
+import os, signal, sys, threading
+
+def leave_with_the_drill():
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=leave_with_the_drill, daemon=True).start()
+
+from ministack.app import main
+main()
+";
+
+/// How long it may take to start on a busy computer.
+const START: Duration = Duration::from_mins(1);
+
+/// A running ministack; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Emulator {
+    process: Child,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Emulator {
+    /// Starts it, and waits until it answers.
+    pub(crate) async fn start(environment: &Environment, places: &Places) -> Result<Self> {
+        let (file, log) = own_log(places)?;
+        let mut emulator = Self::spawn(environment, file, log)?;
+        let deadline = Instant::now() + START;
+        loop {
+            if emulator.get("/_ministack/health").is_ok() {
+                return Ok(emulator);
+            }
+            let ended = emulator.process.try_wait().context("watching ministack")?;
+            if ended.is_some() || Instant::now() > deadline {
+                return Err(Error::new(format!(
+                    "ministack does not answer; the end of {}:\n{}",
+                    emulator.log.display(),
+                    last_lines(&emulator.log, 20)
+                )));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn spawn(environment: &Environment, file: File, log: PathBuf) -> Result<Self> {
+        let port = free_port().context("looking for a free port")?;
+        let both = file.try_clone().context("sharing the log")?;
+        let mut command = Command::new(environment.program("python"));
+        away_from_aws(&mut command, &endpoint(port));
+        let process = command
+            .args(["-c", KEEPER])
+            .env("GATEWAY_PORT", port.to_string())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .env("AUTH", "true")
+            .env("PYTHONUNBUFFERED", "1")
+            .stdin(Stdio::piped())
+            .stdout(file)
+            .stderr(both)
+            .process_group(0)
+            .spawn()
+            .context("starting ministack")?;
+        Ok(Self { process, port, log })
+    }
+
+    /// Where it answers.
+    pub(crate) fn endpoint(&self) -> String {
+        endpoint(self.port)
+    }
+
+    /// Its log.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Makes every Wait state take `scale` times what it says.
+    pub(crate) fn scale_waits(&self, scale: f64) -> Result<()> {
+        let body = json!({"stepfunctions._SFN_WAIT_SCALE": scale}).to_string();
+        let answer = self
+            .http("POST", "/_ministack/config", &body)
+            .context("setting the scale of waits")?;
+        let applied: Value = serde_json::from_str(&answer).context("reading ministack's answer")?;
+        if applied["applied"]
+            .as_object()
+            .is_some_and(|set| set.len() == 1)
+        {
+            return Ok(());
+        }
+        Err(Error::new(format!("ministack took no scale: {applied}")))
+    }
+
+    fn get(&self, path: &str) -> io::Result<String> {
+        self.http("GET", path, "")
+    }
+
+    fn http(&self, method: &str, path: &str, body: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        match answer.split_once("\r\n\r\n") {
+            Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+            _ => Err(io::Error::other("ministack refused")),
+        }
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().ok();
+    }
+}
+
+/// Takes from `command` whatever could lead it to the real AWS, and shows it the local one.
+pub(crate) fn away_from_aws(command: &mut Command, endpoint: &str) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AWS_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_ACCESS_KEY_ID", super::ROOT_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", super::ROOT_KEY)
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("AWS_REGION", REGION)
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("NO_PROXY", "127.0.0.1,localhost");
+}
+
+fn endpoint(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// `ministack.log`, or the next number when another drill is running and writes that one.
+fn own_log(places: &Places) -> Result<(File, PathBuf)> {
+    for number in 1..=100 {
+        let name = match number {
+            1 => "ministack".to_owned(),
+            _ => format!("ministack-{number}"),
+        };
+        let path = places.log(&name);
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .context(format!("writing {}", path.display()))?;
+        if file.try_lock().is_ok() {
+            file.set_len(0).context("emptying the log")?;
+            return Ok((file, path));
+        }
+    }
+    Err(Error::new("a hundred drills are running"))
+}

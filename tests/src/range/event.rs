@@ -1,0 +1,94 @@
+//! Events as CloudTrail records them and EventBridge delivers them.
+
+use std::hash::{BuildHasher, RandomState};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{ACCOUNT, REGION};
+
+/// Where the attackers sit: a network reserved for documentation.
+const SOURCE_ADDRESS: &str = "203.0.113.7";
+
+/// One API call, in the envelope of EventBridge.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    /// What EventBridge delivers.
+    pub(crate) json: Value,
+}
+
+impl Event {
+    /// The event of a call that succeeded just now.
+    pub(crate) fn of_call(
+        identity: &Value,
+        service: &str,
+        name: &str,
+        request: &Value,
+        request_id: &str,
+    ) -> Self {
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let endpoint = format!("{service}.{REGION}.amazonaws.com");
+        Self {
+            json: json!({
+                "version": "0",
+                "id": new_id(),
+                "detail-type": "AWS API Call via CloudTrail",
+                "source": format!("aws.{service}"),
+                "account": ACCOUNT,
+                "time": now,
+                "region": REGION,
+                "resources": [],
+                "detail": {
+                    "eventVersion": "1.11",
+                    "userIdentity": identity,
+                    "eventTime": now,
+                    "eventSource": format!("{service}.amazonaws.com"),
+                    "eventName": name,
+                    "awsRegion": REGION,
+                    "sourceIPAddress": SOURCE_ADDRESS,
+                    "userAgent": "aws-cli/2.31.0",
+                    "requestParameters": request,
+                    "responseElements": null,
+                    "requestID": request_id,
+                    "eventID": new_id(),
+                    "readOnly": false,
+                    "eventType": "AwsApiCall",
+                    "managementEvent": true,
+                    "recipientAccountId": ACCOUNT,
+                    "eventCategory": "Management",
+                    "tlsDetails": {
+                        "tlsVersion": "TLSv1.3",
+                        "cipherSuite": "TLS_AES_128_GCM_SHA256",
+                        "clientProvidedHostHeader": endpoint,
+                    },
+                },
+            }),
+        }
+    }
+
+    /// CloudTrail's id of it, and so the name of the execution that answers it.
+    pub(crate) fn id(&self) -> &str {
+        self.json["detail"]["eventID"].as_str().unwrap_or_default()
+    }
+
+    /// The call's name.
+    pub(crate) fn name(&self) -> &str {
+        self.json["detail"]["eventName"]
+            .as_str()
+            .unwrap_or_default()
+    }
+}
+
+/// A random UUID; the standard library's hasher is seeded with fresh randomness.
+pub(crate) fn new_id() -> String {
+    let random = || RandomState::new().hash_one(0);
+    let (high, low) = (random(), random());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xfff,
+        low >> 48 & 0xfff,
+        low & 0xffff_ffff_ffff
+    )
+}
