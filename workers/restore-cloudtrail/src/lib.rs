@@ -267,7 +267,7 @@ async fn recreate(
         Ok(false) => run.found("was deleted and recreated by another run".to_owned()),
         Err(failure) => {
             let context = format!("trail {} is deleted and was not recreated", run.name);
-            return Err(with(failure, |why| format!("{context}: {why}")));
+            return Err(failure.rephrase(|why| format!("{context}: {why}")));
         }
     }
     // A new trail records nothing until it is started; its settings are read in the meantime.
@@ -465,7 +465,7 @@ impl Run {
                  from what the CreateTrail and PutEventSelectors events in CloudTrail's event \
                  history say, then start the record-baseline runbook"
             ))),
-            Err(failure) => Err(with(failure, |why| {
+            Err(failure) => Err(failure.rephrase(|why| {
                 format!("trail {name} is deleted and its baseline was not read: {why}")
             })),
         }
@@ -492,22 +492,11 @@ impl Run {
         } else {
             "; the ledger did not record its state before"
         };
-        Err(with(self.failures.swap_remove(worst), |_| {
-            format!("{summary}; failed: {}{note}", all.join("; "))
-        }))
+        Err(self
+            .failures
+            .swap_remove(worst)
+            .rephrase(|_| format!("{summary}; failed: {}{note}", all.join("; "))))
     }
-}
-
-/// `failure` with another message.
-fn with(mut failure: Failure, say: impl FnOnce(&str) -> String) -> Failure {
-    let (Failure::InvalidInput(message)
-    | Failure::TargetNotFound(message)
-    | Failure::Protected(message)
-    | Failure::AccessDenied(message)
-    | Failure::Transient(message)
-    | Failure::Rejected(message)) = &mut failure;
-    *message = say(message);
-    failure
 }
 
 #[cfg(test)]

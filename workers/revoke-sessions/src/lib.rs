@@ -423,26 +423,22 @@ impl<'a> Run<'a> {
     fn end(self, undo: Vec<Hold>) -> Result<Done, Failure> {
         let done = self.steps.join(", ");
         let is_final = |failure: &Failure| !matches!(failure, Failure::Transient(_));
-        let Some(mut failure) = self.failures.into_iter().min_by_key(is_final) else {
+        let Some(failure) = self.failures.into_iter().min_by_key(is_final) else {
             return Ok(Done {
                 changed: self.changed,
                 summary: format!("{}: {done}", self.principal),
                 undo,
             });
         };
-        let (Failure::InvalidInput(message)
-        | Failure::TargetNotFound(message)
-        | Failure::Protected(message)
-        | Failure::AccessDenied(message)
-        | Failure::Transient(message)
-        | Failure::Rejected(message)) = &mut failure;
-        if !done.is_empty() {
-            *message = format!("{message}; {}, all the same: {done}", self.principal);
-        }
-        if !undo.is_empty() {
-            message.push_str("; the ledger did not record this");
-        }
-        Err(failure)
+        let all_the_same = match done.as_str() {
+            "" => String::new(),
+            done => format!("; {}, all the same: {done}", self.principal),
+        };
+        let unrecorded = match undo.as_slice() {
+            [] => "",
+            _ => "; the ledger did not record this",
+        };
+        Err(failure.rephrase(|why| format!("{why}{all_the_same}{unrecorded}")))
     }
 }
 

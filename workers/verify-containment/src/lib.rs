@@ -374,20 +374,15 @@ impl Findings {
             Some(Err(lack)) => Some(lack.as_str()),
             None => None,
         };
-        if let Some(mut failure) = self.failure {
-            let (Failure::InvalidInput(message)
-            | Failure::TargetNotFound(message)
-            | Failure::Protected(message)
-            | Failure::AccessDenied(message)
-            | Failure::Transient(message)
-            | Failure::Rejected(message)) = &mut failure;
+        if let Some(failure) = self.failure {
             // The trail first: a long message is cut at its end.
-            let found = logging.into_iter().chain([message.as_str()]);
-            *message = found
-                .chain(self.missing.iter().map(String::as_str))
-                .collect::<Vec<_>>()
-                .join("; ");
-            return Err(failure);
+            return Err(failure.rephrase(|why| {
+                let found = logging.into_iter().chain([why]);
+                found
+                    .chain(self.missing.iter().map(String::as_str))
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            }));
         }
         let verdict = self.subject.map(|subject| match self.missing.as_slice() {
             [] => format!("{subject} holds"),

@@ -61,6 +61,19 @@ impl Failure {
         }
     }
 
+    /// The same failure with another message, made from the one it has.
+    #[must_use]
+    pub fn rephrase(mut self, say: impl FnOnce(&str) -> String) -> Self {
+        let (Self::InvalidInput(message)
+        | Self::TargetNotFound(message)
+        | Self::Protected(message)
+        | Self::AccessDenied(message)
+        | Self::Transient(message)
+        | Self::Rejected(message)) = &mut self;
+        *message = say(message);
+        self
+    }
+
     /// Classifies what an AWS call answered. `call` names it as IAM would, `iam:AttachUserPolicy`.
     ///
     /// The message holds AWS's error code and message, never the request or the response body.
