@@ -146,6 +146,7 @@ fn nothing_to_undo(who: impl fmt::Display) -> Done {
         changed: false,
         summary: format!("{who}: this incident holds nothing"),
         undo: Vec::new(),
+        left: Vec::new(),
     }
 }
 
@@ -516,6 +517,7 @@ impl Run<'_> {
             changed: changes && !self.input.dry_run,
             summary: format!("{}: {what}", self.principal),
             undo,
+            left: Vec::new(),
         }
     }
 }

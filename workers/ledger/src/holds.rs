@@ -43,6 +43,9 @@ pub struct Done {
     /// The holds that the ledger could not record: what an undo needs. Empty when all is recorded.
     #[serde(default)]
     pub undo: Vec<Hold>,
+    /// What is left for a human, one line each: the run ends red while there is any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 /// What letting go of a hold means for the resource.

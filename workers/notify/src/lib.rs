@@ -150,6 +150,7 @@ impl Worker for Notify {
                 changed: false,
                 summary: "people were told of this actor and event within the last hour".to_owned(),
                 undo: Vec::new(),
+                left: Vec::new(),
             });
         }
         self.publish(&message).await?;
@@ -157,6 +158,7 @@ impl Worker for Notify {
             changed: true,
             summary: format!("told people: {}", message.subject()),
             undo: Vec::new(),
+            left: Vec::new(),
         })
     }
 }

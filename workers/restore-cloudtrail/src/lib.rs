@@ -484,6 +484,7 @@ impl Run {
                 changed: self.changed,
                 summary,
                 undo,
+                left: Vec::new(),
             });
         }
         let all: Vec<_> = self.failures.iter().map(ToString::to_string).collect();

@@ -96,6 +96,7 @@ impl Worker for RevokeSessions {
                 changed: false,
                 summary: format!("{}: this incident holds nothing here", input.actor),
                 undo: Vec::new(),
+                left: Vec::new(),
             });
         };
         let run = Run::new(&input, &principal);
@@ -428,6 +429,7 @@ impl<'a> Run<'a> {
                 changed: self.changed,
                 summary: format!("{}: {done}", self.principal),
                 undo,
+                left: Vec::new(),
             });
         };
         let all_the_same = match done.as_str() {
