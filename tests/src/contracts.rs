@@ -11,9 +11,9 @@ mod limits;
 mod payloads;
 mod shape;
 mod view;
+mod watch;
 mod wiring;
 
-pub use limits::common_retry;
 pub use view::view;
 
 use std::{collections::BTreeMap, fmt, fs, io, path::Path};
@@ -106,7 +106,7 @@ enum Check {
 }
 
 /// Every contract.
-pub const CONTRACTS: [Contract; 18] = [
+pub const CONTRACTS: [Contract; 22] = [
     of_runbook("payloads fit their workers", payloads::fit),
     of_runbook(
         "answers have what is read of them",
@@ -130,6 +130,10 @@ pub const CONTRACTS: [Contract; 18] = [
         "variables are set before they are read",
         expressions::variables,
     ),
+    of_runbook(
+        "no variable hides a function",
+        expressions::hidden_functions,
+    ),
     of_runbook("no raw event is kept", expressions::raw_events),
     of_runbook("the diagram is the machine", drawing::equal),
     of_runbook("states are named and joined well", shape::is_sound),
@@ -149,6 +153,9 @@ pub const CONTRACTS: [Contract; 18] = [
     ),
     of_project("roles are narrow", infrastructure::roles),
     of_project("logs end and hold no data", infrastructure::logs),
+    of_project("the ledger can be relied on", infrastructure::ledger),
+    of_project("what stops or is lost wakes somebody", watch::alarms),
+    of_project("everything is traced", watch::traces),
 ];
 
 const fn of_runbook(

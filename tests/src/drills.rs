@@ -28,14 +28,18 @@ pub const DRILLS: &[Drill] = &[
     judged::DENIED_ATTEMPT,
     twice::SAME_EVENT_TWICE,
     twice::TWO_ACTORS,
+    twice::ONE_ACTOR_TWO_EVENTS,
     twice::SAME_ACTOR_AGAIN,
     hindered::POLICY_SLOTS_FULL,
     hindered::LEDGER_GONE,
     hindered::ACTOR_IS_GONE,
+    hindered::LIMIT_REACHED,
+    hindered::UNHEALTHY_BASELINE,
     hindered::DRY_RUN,
     hindered::BAD_INPUT,
     adversary::DENIAL_UNDONE_ONCE,
     adversary::DENIAL_UNDONE_ALWAYS,
+    adversary::TRAIL_BLINDED_MEANWHILE,
 ];
 
 /// One attack, and what must come of it.
@@ -88,4 +92,24 @@ async fn answered_by(
     let run = range.run_of(event).await?;
     report.done(&run);
     Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_drill_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = DRILLS.iter().map(|drill| drill.name).collect();
+        assert_eq!(names.len(), DRILLS.len());
+        for name in names {
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+                "{name}"
+            );
+        }
+    }
 }

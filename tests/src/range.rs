@@ -59,10 +59,14 @@ const EVERYTHING: &str =
 /// The rights of every attacker.
 const ADMINISTRATOR: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
 
+/// Every drill brings its own attackers within the same hour.
+const MAX_PRINCIPALS_PER_HOUR: usize = 100;
+
 /// The user of last resort.
 pub(crate) const GLASS: &str = "glass";
 
-/// The roles of operators, of the CRM, and of its deployment, which many use at once.
+/// The roles of operators, of the CRM, and of its deployment, which many use at once. They have no
+/// path, because the emulator leaves it out of the ARN that a policy's `Resource` is compared with.
 pub(crate) const OPERATOR: &str = "operator";
 pub(crate) const WORKLOAD: &str = "crm";
 pub(crate) const SHARED: &str = "deploy";
@@ -99,7 +103,7 @@ impl Range {
         let emulator = progress.step("Starting the local AWS", starting).await?;
         let endpoint = emulator.endpoint();
         let config = clients::config(&endpoint);
-        let aws = Clients::of_root(&config);
+        let aws = Clients::new(&config);
         let parameters = account::parameters();
         let deploying = stack::deploy(&sam, &endpoint, &template, &parameters, &places);
         let both = async { try_join!(account::furnish(&aws), deploying) };

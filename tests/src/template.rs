@@ -15,6 +15,8 @@ pub struct Resource<'a> {
     pub id: &'a str,
     /// `AWS::IAM::Role`.
     pub kind: &'a str,
+    /// The condition under which it is there.
+    pub condition: Option<&'a str>,
     /// Its properties; null when it has none.
     pub properties: &'a Value,
 }
@@ -56,6 +58,7 @@ impl Template {
         self.section("Resources").map(|(id, resource)| Resource {
             id,
             kind: resource["Type"].as_str().unwrap_or_default(),
+            condition: resource["Condition"].as_str(),
             properties: &resource["Properties"],
         })
     }

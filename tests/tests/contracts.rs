@@ -6,7 +6,7 @@
     reason = "helpers of tests may stop at the first surprise, as tests may"
 )]
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Map, Value, json};
 use tests::{
@@ -140,6 +140,61 @@ fn the_machines_are_as_reviewed() {
     });
 }
 
+/// Every crate that speaks TLS, or binds to something that does, is one more to patch in a hurry.
+/// `schannel` and `security-framework` could speak it on Windows and macOS; in the lock file they
+/// only read those systems' root certificates, for `rustls-native-certs`.
+#[test]
+fn one_tls_stack_is_built() {
+    let lock = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock")).unwrap();
+    assert_eq!(of_tls(&lock), ["ring", "rustls"]);
+    for of_platform in ["schannel", "security-framework"] {
+        assert_eq!(users_of(of_platform, &lock), ["rustls-native-certs"]);
+    }
+    for more in ["aws-lc-sys", "openssl", "rustls"] {
+        let planted = format!("{lock}\n[[package]]\nname = \"{more}\"\n");
+        assert_ne!(of_tls(&planted), ["ring", "rustls"], "{more}");
+    }
+    let planted =
+        format!("{lock}\n[[package]]\nname = \"x\"\ndependencies = [\n \"schannel\",\n]\n");
+    assert_eq!(users_of("schannel", &planted), ["rustls-native-certs", "x"]);
+}
+
+/// The crates of a lock file that speak TLS or do its cryptography, as often as they are there.
+fn of_tls(lock: &str) -> Vec<&str> {
+    const OF_TLS: [&str; 10] = [
+        "aws-lc-fips-sys",
+        "aws-lc-rs",
+        "aws-lc-sys",
+        "boring",
+        "boring-sys",
+        "native-tls",
+        "openssl",
+        "openssl-sys",
+        "ring",
+        "rustls",
+    ];
+    let names = packages(lock).map(|(name, _)| name);
+    names.filter(|name| OF_TLS.contains(name)).collect()
+}
+
+/// The crates of a lock file that depend on one.
+fn users_of<'a>(dependency: &str, lock: &'a str) -> Vec<&'a str> {
+    let line = format!("\n \"{dependency}");
+    packages(lock)
+        .filter(|(_, rest)| {
+            let mut ends = rest.split(&line).skip(1);
+            ends.any(|end| end.starts_with(['"', ' ']))
+        })
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// The packages of a lock file: their names, and what stands below.
+fn packages(lock: &str) -> impl Iterator<Item = (&str, &str)> {
+    let packages = lock.split("[[package]]\nname = \"").skip(1);
+    packages.filter_map(|package| package.split_once('"'))
+}
+
 type Plant = fn(&mut Sources);
 
 const TRAIL: &str = "cloudtrail-disabled";
@@ -222,18 +277,47 @@ const PLANTED: &[(&str, Plant, &str)] = &[
     (
         "matched errors exist",
         |s| *at(s, TRAIL, "Deny all", "Catch/0/ErrorEquals") = json!(["NotFound"]),
-        "cloudtrail-disabled: `Deny all` matches `NotFound` in Catch, an error that nothing gives",
+        "cloudtrail-disabled: `Deny all` matches `NotFound` in Catch, which it never gives",
     ),
     (
         "matched errors exist",
         |s| *at(s, TRAIL, "Deny all", "Catch/0/ErrorEquals") = json!(["ExecutionAlreadyExists"]),
         "cloudtrail-disabled: `Deny all` matches `ExecutionAlreadyExists` in Catch, \
-         an error that nothing gives",
+         which it never gives",
     ),
     (
         "matched errors exist",
         |s| *at(s, TRIAGE, "Start runbook", "Retry/0/ErrorEquals/0") = json!("States.Timedout"),
-        "triage: `Start runbook` matches `States.Timedout` in Retry, an error that nothing gives",
+        "triage: `Start runbook` matches `States.Timedout` in Retry, which it never gives",
+    ),
+    (
+        "matched errors exist",
+        |s| copy_retry(s, "Assess event", "Start runbook"),
+        "triage: `Start runbook` matches `Transient` in Retry, which it never gives\n\
+         triage: `Start runbook` matches `Lambda.ClientExecutionTimeoutException` in Retry, \
+         which it never gives\n\
+         triage: `Start runbook` matches `Lambda.ServiceException` in Retry, which it never gives\n\
+         triage: `Start runbook` matches `Lambda.AWSLambdaException` in Retry, which it never gives\n\
+         triage: `Start runbook` matches `Lambda.SdkClientException` in Retry, which it never gives\n\
+         triage: `Start runbook` matches `Lambda.TooManyRequestsException` in Retry, \
+         which it never gives\n\
+         triage: `Start runbook` matches `Lambda.Unknown` in Retry, which it never gives\n\
+         triage: `Start runbook` matches `Sandbox.Timedout` in Retry, which it never gives",
+    ),
+    (
+        "matched errors exist",
+        |s| copy_retry(s, "Start runbook", "Assess event"),
+        "triage: `Assess event` matches `ExecutionAlreadyExists` in Retry, which it never gives\n\
+         triage: `Assess event` matches `StepFunctions.ExecutionAlreadyExistsException` in Retry, \
+         which it never gives",
+    ),
+    (
+        "matched errors exist",
+        |s| {
+            *at(s, TRAIL, "Respond", "Catch/0/ErrorEquals") = json!(["ExecutionAlreadyExists"]);
+        },
+        "cloudtrail-disabled: `Respond` matches `ExecutionAlreadyExists` in Catch, \
+         which it never gives",
     ),
     (
         "matched errors exist",
@@ -263,7 +347,27 @@ const PLANTED: &[(&str, Plant, &str)] = &[
     (
         "everything is bounded, retried and caught",
         |s| remove(at(s, TRIAGE, "Start runbook", ""), "Retry"),
-        "triage: `Start runbook` has not the common Retry",
+        "triage: `Start runbook` has not the Retry of a start",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| copy_retry(s, "Assess event", "Start runbook"),
+        "triage: `Start runbook` has not the Retry of a start",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| copy_retry(s, "Start runbook", "Assess event"),
+        "triage: `Assess event` has not the common Retry",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| *at(s, TRIAGE, "Start runbook", "Retry/0/MaxAttempts") = json!(1),
+        "triage: `Start runbook` has not the Retry of a start",
+    ),
+    (
+        "everything is bounded, retried and caught",
+        |s| list(at(s, TRIAGE, "Start runbook", "Retry")).reverse(),
+        "triage: `Start runbook` has not the Retry of a start",
     ),
     (
         "everything is bounded, retried and caught",
@@ -511,6 +615,24 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         "cloudtrail-disabled: `Refused`: the expression in Cause has no end to what starts at `': no`",
     ),
     (
+        "no variable hides a function",
+        |s| *at(s, TRAIL, "Open incident", "Assign/round") = json!(0),
+        "cloudtrail-disabled: `Open incident` sets $round, a name that is taken",
+    ),
+    (
+        "no variable hides a function",
+        |s| {
+            *at(s, TRAIL, "Open incident", "Catch/0/Assign/error") =
+                json!("{% $states.errorOutput %}");
+        },
+        "cloudtrail-disabled: `Open incident` sets $error, a name that is taken",
+    ),
+    (
+        "no variable hides a function",
+        |s| *at(s, TRAIL, "Contain actor?", "Choices/0/Assign") = json!({"states": {}}),
+        "cloudtrail-disabled: `Contain actor?` sets $states, a name that is taken",
+    ),
+    (
         "no raw event is kept",
         |s| *at(s, TRAIL, "Deny all", "Arguments/Payload/x") = json!("{% $states.input.detail %}"),
         "cloudtrail-disabled: `Deny all` takes an event's detail in Arguments.Payload.x",
@@ -670,11 +792,13 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         "states are named and joined well",
         |s| machine(s, BASELINE)["StartAt"] = json!("Record"),
         "record-baseline: StartAt is `Record`, which is no state\n\
+         record-baseline: `Dry run?` cannot be reached\n\
          record-baseline: `Not recorded` cannot be reached\n\
          record-baseline: `Not told` cannot be reached\n\
          record-baseline: `Notify: recorded` cannot be reached\n\
          record-baseline: `Record baseline` cannot be reached\n\
          record-baseline: `Recorded` cannot be reached\n\
+         record-baseline: `Rehearsed` cannot be reached\n\
          record-baseline: `Tell a human` cannot be reached",
     ),
     (
@@ -919,6 +1043,163 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         |s| remove(resource(s, "NotifyFunction"), "LoggingConfig"),
         "NotifyFunction does not log to a group of the template",
     ),
+    (
+        "the ledger can be relied on",
+        |s| remove(resource(s, "Ledger"), "PointInTimeRecoverySpecification"),
+        "Ledger has no point-in-time recovery",
+    ),
+    (
+        "the ledger can be relied on",
+        |s| resource(s, "Ledger")["DeletionProtectionEnabled"] = json!(false),
+        "Ledger may be deleted",
+    ),
+    (
+        "the ledger can be relied on",
+        |s| resource(s, "Ledger")["TimeToLiveSpecification"]["Enabled"] = json!(false),
+        "Ledger does not forget at `expiresAt`",
+    ),
+    (
+        "the ledger can be relied on",
+        |s| resource(s, "Ledger")["TimeToLiveSpecification"]["AttributeName"] = json!("ttl"),
+        "Ledger does not forget at `expiresAt`",
+    ),
+    (
+        "the ledger can be relied on",
+        |s| {
+            resource(s, "Ledger")["SSESpecification"] =
+                json!({"SSEEnabled": true, "KMSMasterKeyId": "alias/ours"});
+        },
+        "Ledger depends on a key of the customer's",
+    ),
+    (
+        "the ledger can be relied on",
+        |s| {
+            let settings = &mut s.template.0["Globals"]["Function"]["Environment"]["Variables"];
+            settings["LEDGER_TABLE"] = json!("ledger");
+        },
+        "LEDGER_TABLE is no table of the template for every function",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| drop_resource(s, "TriageFailedAlarm"),
+        "no alarm on ExecutionsFailed of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| drop_resource(s, "RecordBaselineTimedOutAlarm"),
+        "no alarm on ExecutionsTimedOut of RecordBaseline",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| drop_resource(s, "CloudtrailDisabledAbortedAlarm"),
+        "no alarm on ExecutionsAborted of CloudtrailDisabled",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| resource(s, "Triage")["Type"] = json!("STANDARD"),
+        "no alarm on ExecutionsAborted of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| {
+            resource(s, "TriageFailedAlarm")["Dimensions"][0]["Value"] =
+                json!({"Ref": "RecordBaseline"});
+        },
+        "no alarm on ExecutionsFailed of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| {
+            let more = json!({"Name": "Stage", "Value": "x"});
+            list(&mut resource(s, "TriageFailedAlarm")["Dimensions"]).push(more);
+        },
+        "no alarm on ExecutionsFailed of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| resource(s, "TriageFailedAlarm")["AlarmActions"] = json!([]),
+        "no alarm on ExecutionsFailed of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| resource(s, "TriageFailedAlarm")["ActionsEnabled"] = json!(false),
+        "no alarm on ExecutionsFailed of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| resource(s, "TriageFailedAlarm")["Threshold"] = json!(5),
+        "no alarm on ExecutionsFailed of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| resource(s, "TriageFailedAlarm")["Namespace"] = json!("AWS/Lambda"),
+        "no alarm on ExecutionsFailed of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| {
+            s.template.0["Resources"]["TriageFailedAlarm"]["Condition"] = json!("EmailGiven");
+        },
+        "no alarm on ExecutionsFailed of Triage",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| drop_resource(s, "UndeliveredEventsAlarm"),
+        "no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailStopped",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| {
+            resource(s, "UndeliveredEventsAlarm")["Dimensions"][0]["Value"] =
+                arn("UndeliveredEvents");
+        },
+        "no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailStopped",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| {
+            resource(s, "TrailStopped")["Targets"][0]["DeadLetterConfig"]["Arn"] =
+                json!("arn:aws:sqs:eu-central-1:111122223333:x");
+        },
+        "no alarm on a dead-letter queue of TrailStopped",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| {
+            resource(s, "Triage")["Events"]["Any"] = json!({"Type": "EventBridgeRule", "Properties": {"DeadLetterConfig": {"Type": "SQS"}}});
+        },
+        "no alarm on a dead-letter queue of Triage's Any",
+    ),
+    (
+        "everything is traced",
+        |s| remove(resource(s, "Triage"), "Tracing"),
+        "Triage is not traced",
+    ),
+    (
+        "everything is traced",
+        |s| resource(s, "RecordBaseline")["Tracing"]["Enabled"] = json!(false),
+        "RecordBaseline is not traced",
+    ),
+    (
+        "everything is traced",
+        |s| resource(s, "NotifyFunction")["Tracing"] = json!("PassThrough"),
+        "NotifyFunction is not traced",
+    ),
+    (
+        "everything is traced",
+        |s| {
+            resource(s, "NotifyFunction")["Tracing"] = json!("Active");
+            remove(&mut s.template.0["Globals"]["Function"], "Tracing");
+        },
+        "AssessEventFunction is not traced\n\
+         OpenIncidentFunction is not traced\n\
+         RestoreCloudtrailFunction is not traced\n\
+         RecordBaselineFunction is not traced\n\
+         DenyAllPolicyFunction is not traced\n\
+         RevokeSessionsFunction is not traced\n\
+         VerifyContainmentFunction is not traced\n\
+         CloseIncidentFunction is not traced",
+    ),
 ];
 
 fn contract(promise: &str) -> Contract {
@@ -1014,6 +1295,16 @@ fn statement<'a>(sources: &'a mut Sources, role: &str, n: usize) -> &'a mut Valu
 
 fn arn(id: &str) -> Value {
     json!({"Fn::GetAtt": [id, "Arn"]})
+}
+
+/// Gives a state of triage the Retry of another.
+fn copy_retry(sources: &mut Sources, from: &str, to: &str) {
+    let retry = at(sources, TRIAGE, from, "Retry").clone();
+    *at(sources, TRIAGE, to, "Retry") = retry;
+}
+
+fn drop_resource(sources: &mut Sources, id: &str) {
+    remove(&mut sources.template.0["Resources"], id);
 }
 
 fn list(value: &mut Value) -> &mut Vec<Value> {

@@ -15,6 +15,9 @@ const FUNCTIONS: &str = "\
     string substring substringAfter substringBefore sum toMillis trim type uppercase uuid \
     zip";
 
+/// Names that `$` has a meaning for already: functions, `$eval`, and the `$states` of Step Functions.
+const RESERVED: [&str; 2] = ["eval", "states"];
+
 /// Functions whose value is a boolean.
 const PREDICATES: [&str; 4] = ["boolean", "contains", "exists", "not"];
 
@@ -58,6 +61,16 @@ enum Token<'a> {
     Number(&'a str),
     Pattern,
     Symbol(&'a str),
+}
+
+/// Whether a variable of this name would hide what `JSONata` or Step Functions means by it.
+#[must_use]
+pub fn is_taken(name: &str) -> bool {
+    RESERVED.contains(&name) || is_built_in(name)
+}
+
+fn is_built_in(name: &str) -> bool {
+    FUNCTIONS.split(' ').any(|function| function == name)
 }
 
 impl<'a> Expression<'a> {
@@ -117,7 +130,7 @@ impl<'a> Expression<'a> {
                     if binds && let Some(scope) = scopes.last_mut() {
                         scope.push(name);
                     } else if !matches!(name, "" | "$" | "states")
-                        && !FUNCTIONS.split(' ').any(|function| function == name)
+                        && !is_built_in(name)
                         && !scopes.iter().flatten().any(|bound| *bound == name)
                     {
                         reads.insert(name);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Project, Runbook, wiring};
 use crate::asl::{
     Exit, Flow, State, Written, expression,
-    jsonata::{Expression, Unreadable},
+    jsonata::{self, Expression, Unreadable},
 };
 
 /// Where a machine's whole input goes: to the worker that refuses what it does not know.
@@ -119,6 +119,18 @@ fn reads<'a>(text: &Written<'a>) -> Result<BTreeSet<&'a str>, Unreadable> {
         Some(source) => Expression::read(source).map(|read| read.variables()),
         None => Ok(BTreeSet::new()),
     }
+}
+
+/// A variable may not be called like what `JSONata` or Step Functions has already: `$round` would
+/// be a number here and a function there.
+pub(super) fn hidden_functions(runbook: &Runbook, _: &Project) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (name, state) in runbook.flow.walk() {
+        for variable in assigned(state).filter(|it| jsonata::is_taken(it)) {
+            violations.push(format!("`{name}` sets ${variable}, a name that is taken"));
+        }
+    }
+    violations
 }
 
 /// A Standard machine's history keeps every state's input for 90 days: raw events, with whatever

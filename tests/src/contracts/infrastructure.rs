@@ -1,4 +1,4 @@
-//! What the template promises beyond the machines: rules, parameters, roles, logs.
+//! What the template promises beyond the machines: rules, parameters, roles, logs, the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,6 +204,42 @@ pub(super) fn logs(project: &Project) -> Vec<String> {
                 "{} does not log to a group of the template",
                 function.id
             ));
+        }
+    }
+    violations
+}
+
+/// What the workers remember can be restored, is not deleted by a slip, is forgotten in time, and
+/// needs no key that an attacker could disable.
+pub(super) fn ledger(project: &Project) -> Vec<String> {
+    let template = &project.template;
+    let setting = &template.0["Globals"]["Function"]["Environment"]["Variables"]["LEDGER_TABLE"];
+    let ledger = template.referred(setting);
+    let Some(ledger) = ledger.filter(|it| it.kind == "AWS::DynamoDB::Table") else {
+        return vec!["LEDGER_TABLE is no table of the template for every function".to_owned()];
+    };
+    let is_on = |value: &Value| *value == Value::Bool(true);
+    let table = ledger.properties;
+    let expiry = &table["TimeToLiveSpecification"];
+    let backups = &table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"];
+    let mut violations = Vec::new();
+    for (broken, why) in [
+        (!is_on(backups), "has no point-in-time recovery"),
+        (
+            !is_on(&table["DeletionProtectionEnabled"]),
+            "may be deleted",
+        ),
+        (
+            !is_on(&expiry["Enabled"]) || expiry["AttributeName"] != "expiresAt",
+            "does not forget at `expiresAt`",
+        ),
+        (
+            !table["SSESpecification"]["KMSMasterKeyId"].is_null(),
+            "depends on a key of the customer's",
+        ),
+    ] {
+        if broken {
+            violations.push(format!("{} {why}", ledger.id));
         }
     }
     violations

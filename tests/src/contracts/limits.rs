@@ -3,8 +3,8 @@
 use serde_json::Value;
 use worker::Failure;
 
-use super::{Project, Runbook, wiring};
-use crate::asl::{Catcher, Kind, Retrier, State, expression};
+use super::{INVOKE, Project, Runbook, START, wiring};
+use crate::asl::{Catcher, Flow, Kind, Retrier, State, expression};
 
 /// The errors of Step Functions itself that a machine may name.
 const STEP_FUNCTIONS: [&str; 12] = [
@@ -22,16 +22,15 @@ const STEP_FUNCTIONS: [&str; 12] = [
     "States.Timeout",
 ];
 
-/// A name already taken, as AWS and as the local AWS spell it; only triage starts executions.
+/// The name is taken: the machine was started before. As the local AWS and as AWS spell it.
 const ALREADY_EXISTS: [&str; 2] = [
     "ExecutionAlreadyExists",
     "StepFunctions.ExecutionAlreadyExistsException",
 ];
 
-/// The Retry of every Task: what may succeed later, with full jitter.
-#[must_use]
-pub fn common_retry() -> Retrier {
-    let errors = [
+/// The Retry of every Task that calls a worker: what may succeed later.
+fn common_retry() -> Vec<Retrier> {
+    vec![patient(&[
         "Transient",
         "Lambda.ClientExecutionTimeoutException",
         "Lambda.ServiceException",
@@ -40,10 +39,29 @@ pub fn common_retry() -> Retrier {
         "Lambda.TooManyRequestsException",
         "Lambda.Unknown",
         "Sandbox.Timedout",
-    ];
+    ])]
+}
+
+/// The Retry of every Task that starts a machine: whatever fails, as AWS's many names for it all
+/// count as `States.TaskFailed`, except that it was started before.
+fn start_retry() -> Vec<Retrier> {
+    let never = Retrier {
+        comment: None,
+        error_equals: ALREADY_EXISTS.map(str::to_owned).to_vec(),
+        interval_seconds: None,
+        max_attempts: Some(0),
+        backoff_rate: None,
+        max_delay_seconds: None,
+        jitter_strategy: None,
+    };
+    vec![never, patient(&["States.TaskFailed", "States.Timeout"])]
+}
+
+/// Four more times, with full jitter.
+fn patient(errors: &[&str]) -> Retrier {
     Retrier {
         comment: None,
-        error_equals: errors.map(str::to_owned).to_vec(),
+        error_equals: errors.iter().map(|&error| error.to_owned()).collect(),
         interval_seconds: Some(1),
         max_attempts: Some(4),
         backoff_rate: Some(2.0),
@@ -57,8 +75,8 @@ pub(super) fn is_common(catcher: &Catcher) -> bool {
     catcher.error_equals == ["States.ALL"]
 }
 
-/// A name that no worker, Lambda or Step Functions gives matches nothing, silently; and AWS wants
-/// States.ALL alone and last.
+/// A name that what is called never gives matches nothing, silently; and AWS wants States.ALL
+/// alone and last.
 pub(super) fn errors_exist(runbook: &Runbook, _: &Project) -> Vec<String> {
     let mut violations = Vec::new();
     for (name, state) in runbook.flow.walk() {
@@ -66,9 +84,9 @@ pub(super) fn errors_exist(runbook: &Runbook, _: &Project) -> Vec<String> {
         let catch: Vec<_> = state.catch.iter().map(|it| &it.error_equals).collect();
         for (field, lists) in [("Retry", retry), ("Catch", catch)] {
             for (n, errors) in lists.iter().enumerate() {
-                for error in errors.iter().filter(|it| !exists(it, &runbook.name)) {
+                for error in errors.iter().filter(|it| !gives(state, it)) {
                     violations.push(format!(
-                        "`{name}` matches `{error}` in {field}, an error that nothing gives"
+                        "`{name}` matches `{error}` in {field}, which it never gives"
                     ));
                 }
                 let all = errors.iter().any(|error| error == "States.ALL");
@@ -85,17 +103,24 @@ pub(super) fn errors_exist(runbook: &Runbook, _: &Project) -> Vec<String> {
     violations
 }
 
-fn exists(error: &str, runbook: &str) -> bool {
-    Failure::NAMES.contains(&error)
-        || STEP_FUNCTIONS.contains(&error)
-        || error.starts_with("Lambda.")
-        || error == "Sandbox.Timedout"
-        || runbook == "triage" && ALREADY_EXISTS.contains(&error)
+/// Whether a state may fail with `error`: itself, or through a state inside.
+fn gives(state: &State, error: &str) -> bool {
+    let from_call = match state.resource.as_deref() {
+        Some(INVOKE) => {
+            Failure::NAMES.contains(&error)
+                || error.starts_with("Lambda.")
+                || error == "Sandbox.Timedout"
+        }
+        Some(START) => ALREADY_EXISTS.contains(&error),
+        _ => false,
+    };
+    let mut inside = state.flows().flat_map(Flow::walk);
+    from_call || STEP_FUNCTIONS.contains(&error) || inside.any(|(_, it)| gives(it, error))
 }
 
 /// The machine and every Task end by themselves, a Task later than its worker, whose own time-out
-/// is retried; every Task has the common Retry; every Task, Map and Parallel catches everything.
-/// ASL gives Map and Parallel no time limit of their own.
+/// is retried; every Task has the Retry for what it calls; every Task, Map and Parallel catches
+/// everything. ASL gives Map and Parallel no time limit of their own.
 pub(super) fn are_kept(runbook: &Runbook, project: &Project) -> Vec<String> {
     let mut violations = Vec::new();
     if runbook.flow.timeout_seconds.is_none() {
@@ -132,7 +157,10 @@ fn broken_by(state: &State) -> Vec<&'static str> {
         if state.timeout_seconds.is_none() {
             broken.push("has no TimeoutSeconds");
         }
-        if state.retry != [common_retry()] {
+        let starts = state.resource.as_deref() == Some(START);
+        if starts && state.retry != start_retry() {
+            broken.push("has not the Retry of a start");
+        } else if !starts && state.retry != common_retry() {
             broken.push("has not the common Retry");
         }
     } else if state.timeout_seconds.is_some() || state.heartbeat_seconds.is_some() {

@@ -53,6 +53,44 @@ async fn denial_undone_always(range: &Range, report: &mut Report<'_>) -> Result<
     Ok(())
 }
 
+pub(super) const TRAIL_BLINDED_MEANWHILE: Drill = Drill {
+    name: "trail-blinded-meanwhile",
+    what: "an accomplice makes the restored trail record next to nothing, while we wait",
+    run: |range, report| Box::pin(trail_blinded_meanwhile(range, report)),
+};
+
+async fn trail_blinded_meanwhile(range: &Range, report: &mut Report<'_>) -> Result<()> {
+    range.scale_waits(SCALE)?;
+    let eve = range.attacker_user("edna").await?;
+    let accomplice = range.attacker_user("alice").await?;
+    report.attack("edna calls cloudtrail:StopLogging; alice then makes it record reads only");
+    let event = eve.stop_trail().await?;
+    let before = range.snapshot().await?;
+
+    let blinding = async {
+        while !range.trail_logs().await? {
+            sleep(Duration::from_millis(50)).await;
+        }
+        // Not before the restoration is done with it.
+        sleep(Duration::from_millis(500)).await;
+        accomplice.narrow_trail().await?;
+        pending().await
+    };
+    let run = select! {
+        run = Box::pin(answered(range, report, &event)) => run,
+        failed = blinding => failed,
+    }?;
+
+    report.proves("it took two rounds", run.times("Verify containment") == 2)?;
+    proof::ended_green(report, &run)?;
+    let after = range.snapshot().await?;
+    report.proves_unchanged(
+        "the trail has its settings and selectors back",
+        &after.trail.changes_since(&before.trail),
+    )?;
+    proof::trail_logs(range, report).await
+}
+
 /// Waits take a tenth of what they say: long enough to be used against us.
 const SCALE: f64 = 0.1;
 

@@ -1,9 +1,10 @@
 //! When something is in the way.
 
 use serde_json::json;
+use tokio::try_join;
 
-use super::{Drill, Report, answered, proof};
-use crate::range::{Context, DENY_POLICY_ARN, Range, Result, TRAIL_ARN};
+use super::{Drill, Report, answered, answered_by, proof};
+use crate::range::{Attacker, Context, DENY_POLICY_ARN, Range, Result, TRAIL_ARN};
 
 pub(super) const POLICY_SLOTS_FULL: Drill = Drill {
     name: "policy-slots-full",
@@ -110,16 +111,85 @@ async fn actor_is_gone(range: &Range, report: &mut Report<'_>) -> Result<()> {
 
     let run = answered(range, report, &event).await?;
 
+    let mut failures = run.failures("Deny all");
     report.proves(
-        "Deny all failed as TargetNotFound, and the Catch of that name took it",
-        run.failures("Deny all")
-            .all(|failure| failure.error == "TargetNotFound")
-            && run.failures("Deny all").count() == 1,
+        "Deny all failed as TargetNotFound",
+        failures
+            .next()
+            .is_some_and(|failure| failure.error == "TargetNotFound"),
+    )?;
+    // Only that Catch marks the step so that the incident is closed with these words.
+    let closing = run.answers("Close incident").next();
+    report.proves(
+        "the Catch of that name took it",
+        closing.is_some_and(|closing| {
+            closing["open"]
+                .to_string()
+                .contains("find out whether it was deleted")
+        }),
     )?;
     proof::ended_red(report, &run, "does not exist")?;
     proof::trail_logs(range, report).await?;
     proof::told(range, report, &run.name, &["opened", "closed"]).await?;
     Ok(())
+}
+
+pub(super) const LIMIT_REACHED: Drill = Drill {
+    name: "limit-reached",
+    what: "the trail is stopped when as many principals were contained as may be in an hour",
+    run: |range, report| Box::pin(limit_reached(range, report)),
+};
+
+async fn limit_reached(range: &Range, report: &mut Report<'_>) -> Result<()> {
+    let eve = range.attacker_user("evette").await?;
+    let before = range.fill_budget().await?;
+    let result = beyond_limit(range, report, &eve).await;
+    range.put_budget_back(before).await?;
+    result
+}
+
+async fn beyond_limit(range: &Range, report: &mut Report<'_>, eve: &Attacker) -> Result<()> {
+    report.attack("evette calls cloudtrail:StopLogging twice; a hundred others were contained");
+    let first = eve.stop_trail().await?;
+    let second = eve.stop_trail().await?;
+    let before = range.snapshot().await?;
+
+    let (one, other) = try_join!(range.deliver(&first), range.deliver(&second))?;
+    for (event, deliveries) in [(&first, &one), (&second, &other)] {
+        let run = answered_by(range, report, event, deliveries).await?;
+        proof::ended_red(report, &run, "MaxPrincipalsPerHour")?;
+    }
+    proof::trail_logs(range, report).await?;
+    let after = range.snapshot().await?;
+    report.proves_unchanged(
+        "nothing in IAM was touched",
+        &after.iam.changes_since(&before.iam),
+    )?;
+    proof::may_work(report, eve).await
+}
+
+pub(super) const UNHEALTHY_BASELINE: Drill = Drill {
+    name: "unhealthy-baseline",
+    what: "an operator records the baseline of a trail that does not log",
+    run: |range, report| Box::pin(unhealthy_baseline(range, report)),
+};
+
+async fn unhealthy_baseline(range: &Range, report: &mut Report<'_>) -> Result<()> {
+    let eve = range.attacker_user("evaristo").await?;
+    report.attack("evaristo calls cloudtrail:StopLogging; an operator records the baseline");
+    eve.stop_trail().await?;
+    let before = range.snapshot().await?;
+
+    let machine = range.output("RecordBaselineArn")?;
+    let run = range
+        .run(machine, &json!({"reason": "it looked fine"}))
+        .await?;
+    report.done(&run);
+
+    report.proves("it was refused", run.failed_with("NotRecorded"))?;
+    proof::told(range, report, &run.name, &["refused"]).await?;
+    let after = range.snapshot().await?;
+    report.proves_unchanged("nothing was changed", &after.changes_since(&before))
 }
 
 pub(super) const DRY_RUN: Drill = Drill {
@@ -151,9 +221,13 @@ async fn dry_run(range: &Range, report: &mut Report<'_>) -> Result<()> {
         "nothing was changed: not IAM, not the trail, not the ledger",
         &after.changes_since(&before),
     )?;
-    report.proves("everett may still work", proof::works(&eve).await?)?;
-    proof::told(range, report, &run.name, &["opened", "closed"]).await?;
-    Ok(())
+    proof::may_work(report, &eve).await?;
+    let told = proof::told(range, report, &run.name, &["opened", "closed"]).await?;
+    report.proves(
+        "they were told that it was a dry run",
+        told.iter()
+            .all(|message| message.subject.starts_with("[DRY RUN ")),
+    )
 }
 
 pub(super) const BAD_INPUT: Drill = Drill {
@@ -173,6 +247,10 @@ async fn bad_input(range: &Range, report: &mut Report<'_>) -> Result<()> {
         (
             "actor",
             json!({"actor": "eve", "reason": "a name is no ARN"}),
+        ),
+        (
+            "runbook",
+            json!({"runbook": "make-coffee", "reason": "nobody knows that runbook"}),
         ),
         (
             "target",

@@ -85,7 +85,7 @@ pub(super) const SHARED_ROLE_STOPS_TRAIL: Drill = Drill {
 async fn shared_role_stops_trail(range: &Range, report: &mut Report<'_>) -> Result<()> {
     let thief = range.attacker_session(SHARED, "run-7").await?;
     let colleague = range.attacker_session(SHARED, "run-8").await?;
-    report.attack("run-7 of ci/deploy calls cloudtrail:StopLogging");
+    report.attack("run-7, a session of deploy, calls cloudtrail:StopLogging");
     let event = thief.stop_trail().await?;
     proof::trail_is_silent(range, report).await?;
 

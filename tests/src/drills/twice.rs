@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::try_join;
 
 use super::{Drill, Report, answered, answered_by, proof};
-use crate::range::{Range, Result};
+use crate::range::{Context, Range, Result};
 
 pub(super) const SAME_EVENT_TWICE: Drill = Drill {
     name: "same-event-twice",
@@ -64,9 +64,38 @@ async fn two_actors(range: &Range, report: &mut Report<'_>) -> Result<()> {
     Ok(())
 }
 
+pub(super) const ONE_ACTOR_TWO_EVENTS: Drill = Drill {
+    name: "one-actor-two-events",
+    what: "one user stops the trail twice, and both events arrive at once",
+    run: |range, report| Box::pin(one_actor_two_events(range, report)),
+};
+
+async fn one_actor_two_events(range: &Range, report: &mut Report<'_>) -> Result<()> {
+    let eve = range.attacker_user("evan").await?;
+    report.attack("evan calls cloudtrail:StopLogging, twice");
+    let first = eve.stop_trail().await?;
+    let second = eve.stop_trail().await?;
+
+    let (one, other) = try_join!(range.deliver(&first), range.deliver(&second))?;
+    let first = answered_by(range, report, &first, &one).await?;
+    let second = answered_by(range, report, &second, &other).await?;
+
+    for run in [&first, &second] {
+        proof::ended_green(report, run)?;
+    }
+    let denials = [&first, &second].map(|run| run.answers("Deny all").count());
+    report.proves(
+        "one of the two runs denied him",
+        denials.iter().sum::<usize>() == 1,
+    )?;
+    proof::user_is_denied(range, report, &eve).await?;
+    proof::cannot_stop_trail(report, &eve).await?;
+    proof::trail_logs(range, report).await
+}
+
 pub(super) const SAME_ACTOR_AGAIN: Drill = Drill {
     name: "same-actor-again",
-    what: "an actor who is contained: a late event of theirs, then an operator's re-run",
+    what: "an actor who is contained: a late event of theirs, then an operator's re-runs",
     run: |range, report| Box::pin(same_actor_again(range, report)),
 };
 
@@ -82,16 +111,23 @@ async fn same_actor_again(range: &Range, report: &mut Report<'_>) -> Result<()> 
     report.attack("the first event arrives late");
     let run = answered(range, report, &late).await?;
     proof::ended_green(report, &run)?;
-    report.attack("an operator runs the runbook again");
-    let input = json!({"actor": eve.identity["arn"], "reason": "to be sure"});
     let machine = range.output("CloudtrailDisabledArn")?;
-    let run = range.run(machine, &input).await?;
-    report.done(&run);
-    proof::ended_green(report, &run)?;
+    let whole = run.answers("Open incident").next().cloned();
+    let whole = whole.context("no incident was opened")?["incident"].clone();
+    let short = json!({"actor": eve.identity["arn"], "reason": "to be sure"});
+    for (form, input) in [
+        ("with the same input", whole),
+        ("with the short form", short),
+    ] {
+        report.attack(format!("an operator runs the runbook again {form}"));
+        let run = range.run(machine, &input).await?;
+        report.done(&run);
+        proof::ended_green(report, &run)?;
+    }
 
     let after = range.snapshot().await?;
     report.proves_unchanged(
-        "neither changed anything in IAM",
+        "none of them changed anything in IAM",
         &after.iam.changes_since(&before.iam),
     )?;
     proof::user_is_denied(range, report, &eve).await?;

@@ -1,15 +1,12 @@
 //! The protected account: what is there before Tourniquet is deployed into it.
 
-use aws_sdk_cloudtrail::{
-    operation::describe_trails::DescribeTrailsOutput,
-    types::{AdvancedEventSelector, AdvancedFieldSelector},
-};
+use aws_sdk_cloudtrail::types::{AdvancedEventSelector, AdvancedFieldSelector};
 use aws_sdk_iam::{error::SdkError, types::Role};
 use serde_json::json;
 
 use super::{
-    ACCOUNT, ADMINISTRATOR, Attacker, DENY_POLICY_ARN, EVERYTHING, GLASS, OPERATOR, REGION, Range,
-    SHARED, TRAIL, TRAIL_ARN, WORKLOAD,
+    ACCOUNT, ADMINISTRATOR, Attacker, DENY_POLICY_ARN, EVERYTHING, GLASS, MAX_PRINCIPALS_PER_HOUR,
+    OPERATOR, REGION, Range, SHARED, TRAIL, TRAIL_ARN, WORKLOAD,
     clients::Clients,
     error::{Context, Result},
 };
@@ -37,8 +34,7 @@ pub(crate) fn parameters() -> Vec<(&'static str, String)> {
         ("TrailArn", TRAIL_ARN.to_owned()),
         // The emulator's AWSDenyAll denies nothing: it has no document.
         ("DenyPolicyArn", DENY_POLICY_ARN.to_owned()),
-        // Every drill brings its own attackers within the same hour.
-        ("MaxPrincipalsPerHour", "100".to_owned()),
+        ("MaxPrincipalsPerHour", MAX_PRINCIPALS_PER_HOUR.to_string()),
         ("Architecture", architecture.to_owned()),
     ]
 }
@@ -93,7 +89,7 @@ pub(crate) async fn role(aws: &Clients, path: &str) -> Result<Role> {
 /// Makes the trail what it should be: there, logging, selecting what it should.
 async fn make_trail_whole(aws: &Clients) -> Result<()> {
     let cloudtrail = &aws.cloudtrail;
-    let found: DescribeTrailsOutput = cloudtrail
+    let found = cloudtrail
         .describe_trails()
         .trail_name_list(TRAIL_ARN)
         .send()

@@ -4,6 +4,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_cloudtrail::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
+    types::{EventSelector, ReadWriteType},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -61,6 +62,19 @@ impl Attacker {
         detail["errorMessage"] = error.message().unwrap_or_default().into();
         detail["requestParameters"] = Value::Null;
         Ok(event)
+    }
+
+    /// Makes the trail record reads only.
+    pub(crate) async fn narrow_trail(&self) -> Result<()> {
+        let reads = EventSelector::builder()
+            .read_write_type(ReadWriteType::ReadOnly)
+            .include_management_events(true);
+        let call = self.aws.cloudtrail.put_event_selectors();
+        let call = call.trail_name(TRAIL_ARN).event_selectors(reads.build());
+        let answer = call.send().await;
+        answer
+            .context(format!("{} calls cloudtrail:PutEventSelectors", self.who))
+            .map(|_| ())
     }
 
     fn event(&self, name: &str, request_id: Option<&str>) -> Event {
@@ -167,7 +181,7 @@ impl Range {
         })
     }
 
-    /// A session of the role at `path`, such as `ci/deploy`; the role is made when there is none.
+    /// A session of the role at `path`, such as `staff/admin`; the role is made when there is none.
     pub(crate) async fn attacker_session(&self, path: &str, session: &str) -> Result<Attacker> {
         let role = self.role(path).await?;
         let call = self.aws.sts.assume_role().role_arn(&role.arn);
@@ -217,7 +231,7 @@ impl Range {
         Attacker {
             who: who.to_owned(),
             identity,
-            aws: Clients::of_root(&self.config),
+            aws: Clients::new(&self.config),
         }
     }
 }

@@ -41,8 +41,8 @@ pub(crate) fn config(endpoint: &str) -> SdkConfig {
 }
 
 impl Clients {
-    /// Root's own.
-    pub(crate) fn of_root(config: &SdkConfig) -> Self {
+    /// Those of whoever `config` has the credentials of: root, as it comes.
+    pub(crate) fn new(config: &SdkConfig) -> Self {
         let s3 = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(true)
             .build();
@@ -66,6 +66,6 @@ impl Clients {
             .to_builder()
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
-        Self::of_root(&config)
+        Self::new(&config)
     }
 }

@@ -1,7 +1,7 @@
 //! The local AWS: ministack, as a child process on a port of 127.0.0.1 that was free.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::process::CommandExt,
@@ -71,6 +71,12 @@ impl Emulator {
     fn spawn(environment: &Environment, file: File, log: PathBuf) -> Result<Self> {
         let port = free_port().context("looking for a free port")?;
         let both = file.try_clone().context("sharing the log")?;
+        // What it unpacks for the workers it leaves behind: here it is found and emptied.
+        let scratch = log.with_extension("tmp");
+        if scratch.exists() {
+            fs::remove_dir_all(&scratch).context(format!("emptying {}", scratch.display()))?;
+        }
+        fs::create_dir_all(&scratch).context(format!("creating {}", scratch.display()))?;
         let mut command = Command::new(environment.program("python"));
         away_from_aws(&mut command, &endpoint(port));
         let process = command
@@ -80,6 +86,7 @@ impl Emulator {
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
             .env("AUTH", "true")
+            .env("TMPDIR", &scratch)
             .env("PYTHONUNBUFFERED", "1")
             .stdin(Stdio::piped())
             .stdout(file)
@@ -145,10 +152,11 @@ impl Drop for Emulator {
     }
 }
 
-/// Takes from `command` whatever could lead it to the real AWS, and shows it the local one.
+/// Takes from `command` whatever could lead it elsewhere, and shows it the local AWS.
 pub(crate) fn away_from_aws(command: &mut Command, endpoint: &str) {
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("AWS_") {
+        let upper = name.to_string_lossy().to_uppercase();
+        if upper.starts_with("AWS_") || upper.ends_with("_PROXY") {
             command.env_remove(name);
         }
     }
@@ -160,8 +168,7 @@ pub(crate) fn away_from_aws(command: &mut Command, endpoint: &str) {
         .env("AWS_REGION", REGION)
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("NO_PROXY", "127.0.0.1,localhost");
+        .env("AWS_EC2_METADATA_DISABLED", "true");
 }
 
 fn endpoint(port: u16) -> String {

@@ -92,3 +92,38 @@ pub(crate) fn new_id() -> String {
         low & 0xffff_ffff_ffff
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use incident::{Actor, ApiCall};
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_read_as_what_it_says() {
+        let identity = json!({
+            "type": "IAMUser",
+            "accountId": ACCOUNT,
+            "arn": "arn:aws:iam::000000000000:user/eve",
+            "userName": "eve",
+        });
+        let request = json!({"name": "clinic"});
+        let event = Event::of_call(&identity, "cloudtrail", "StopLogging", &request, "id");
+        let call = ApiCall::read(&event.json).unwrap();
+        assert_eq!(call.id, event.id());
+        assert_eq!(call.name, event.name());
+        assert_eq!(call.service, "cloudtrail.amazonaws.com");
+        assert_eq!(call.account, ACCOUNT);
+        assert_eq!(call.request, request);
+        assert!(matches!(call.actor, Actor::IamUser { .. }));
+        assert!(call.error.is_none());
+    }
+
+    #[test]
+    fn ids_look_like_uuids_and_differ() {
+        let (one, other) = (new_id(), new_id());
+        assert_ne!(one, other);
+        let parts: Vec<_> = one.split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+    }
+}

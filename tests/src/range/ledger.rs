@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValue,
     ScalarAttributeType,
 };
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Range,
+    MAX_PRINCIPALS_PER_HOUR, Range,
     error::{Context, Result},
 };
 
@@ -63,6 +64,45 @@ impl Range {
             put.send().await.context("dynamodb:PutItem")?;
         }
         Ok(())
+    }
+
+    /// Makes the ledger say that as many principals were contained as may be in an hour, and
+    /// answers what it said before.
+    pub(crate) async fn fill_budget(&self) -> Result<Option<AttributeValue>> {
+        let now = Timestamp::now();
+        let others: BTreeMap<_, _> = (0..MAX_PRINCIPALS_PER_HOUR)
+            .map(|other| (format!("user/other-{other}"), now))
+            .collect();
+        let others = serde_json::to_string(&others).context("the budget")?;
+        self.set_budget(Some(AttributeValue::S(others))).await
+    }
+
+    /// Makes the ledger say of that what it said before.
+    pub(crate) async fn put_budget_back(&self, before: Option<AttributeValue>) -> Result<()> {
+        self.set_budget(before).await.map(|_| ())
+    }
+
+    async fn set_budget(
+        &self,
+        contained: Option<AttributeValue>,
+    ) -> Result<Option<AttributeValue>> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let put = self
+            .aws
+            .dynamodb
+            .put_item()
+            .table_name(self.output("LedgerTable")?)
+            .item("pk", text("budget"))
+            .item("sk", text("budget"))
+            .return_values(ReturnValue::AllOld);
+        let put = match contained {
+            Some(contained) => put.item("contained", contained),
+            None => put,
+        };
+        let before = put.send().await.context("dynamodb:PutItem")?;
+        Ok(before
+            .attributes
+            .and_then(|mut item| item.remove("contained")))
     }
 
     async fn raw_ledger(&self) -> Result<Vec<HashMap<String, AttributeValue>>> {

@@ -53,7 +53,9 @@ impl Interpreter {
             if is_new_enough(&version) {
                 return Ok(Self { program, version });
             }
-            older.push(format!("{program} is {version}"));
+            if !version.is_empty() {
+                older.push(format!("{program} is {version}"));
+            }
         }
         let found = if older.is_empty() {
             "there is none".to_owned()

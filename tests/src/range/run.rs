@@ -222,7 +222,7 @@ fn read(history: &[HistoryEvent]) -> (Vec<Moment>, Vec<String>) {
         } else if let Some(task) = &event.task_failed_event_details {
             Err(TaskFailure {
                 error: task.error.clone().unwrap_or_default(),
-                cause: task.cause.clone().unwrap_or_default(),
+                cause: message(task.cause.as_deref().unwrap_or_default()),
             })
         } else {
             continue;
@@ -238,6 +238,14 @@ fn read(history: &[HistoryEvent]) -> (Vec<Moment>, Vec<String>) {
         });
     }
     (moments, entered)
+}
+
+/// A worker's message, out of what Lambda makes of it.
+fn message(cause: &str) -> String {
+    let message = json(Some(cause))["errorMessage"]
+        .as_str()
+        .map(str::to_owned);
+    message.unwrap_or_else(|| cause.to_owned())
 }
 
 /// Finds every `{step, result}` and `{step, failure}` in a state's output.
@@ -264,4 +272,88 @@ fn take_step(
 
 fn timestamp(time: DateTime) -> Timestamp {
     Timestamp::from_nanosecond(time.as_nanos()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sfn::types::{
+        HistoryEventType, StateEnteredEventDetails, StateExitedEventDetails,
+        TaskFailedEventDetails, TaskSucceededEventDetails,
+    };
+
+    use super::*;
+
+    fn event(kind: HistoryEventType) -> aws_sdk_sfn::types::builders::HistoryEventBuilder {
+        HistoryEvent::builder()
+            .timestamp(DateTime::from_secs(1))
+            .r#type(kind)
+            .id(1)
+    }
+
+    fn entered(kind: HistoryEventType, state: &str) -> HistoryEvent {
+        let details = StateEnteredEventDetails::builder().name(state).build();
+        event(kind)
+            .state_entered_event_details(details.unwrap())
+            .build()
+            .unwrap()
+    }
+
+    fn exited(kind: HistoryEventType, state: &str, output: &str) -> HistoryEvent {
+        let details = StateExitedEventDetails::builder()
+            .name(state)
+            .output(output);
+        event(kind)
+            .state_exited_event_details(details.build().unwrap())
+            .build()
+            .unwrap()
+    }
+
+    fn succeeded(output: &str) -> HistoryEvent {
+        let details = TaskSucceededEventDetails::builder()
+            .resource_type("lambda")
+            .resource("invoke")
+            .output(output);
+        event(HistoryEventType::TaskSucceeded)
+            .task_succeeded_event_details(details.build().unwrap())
+            .build()
+            .unwrap()
+    }
+
+    fn failed(error: &str) -> HistoryEvent {
+        let details = TaskFailedEventDetails::builder()
+            .resource_type("lambda")
+            .resource("invoke")
+            .error(error);
+        event(HistoryEventType::TaskFailed)
+            .task_failed_event_details(details.build().unwrap())
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_task_is_told_by_its_state_also_inside_a_parallel_state() {
+        use HistoryEventType::{
+            ParallelStateEntered, ParallelStateExited, TaskStateEntered, TaskStateExited,
+        };
+        let (moments, entered) = read(&[
+            entered(TaskStateEntered, "Open"),
+            succeeded(r#"{"Payload": {"summary": "opened"}}"#),
+            exited(TaskStateExited, "Open", "{}"),
+            entered(ParallelStateEntered, "Respond"),
+            failed("TargetNotFound"),
+            succeeded(r#"{"Payload": {"summary": "started"}}"#),
+            exited(
+                ParallelStateExited,
+                "Respond",
+                r#"[{"step": "Restore", "result": {"summary": "started"}},
+                    [{"step": "Deny", "failure": {"Error": "TargetNotFound"}}]]"#,
+            ),
+        ]);
+        let told: Vec<_> = moments
+            .iter()
+            .map(|moment| (moment.state.as_str(), moment.answer.is_ok()))
+            .collect();
+        assert_eq!(told, [("Open", true), ("Deny", false), ("Restore", true)]);
+        assert_eq!(entered, ["Open", "Respond"]);
+    }
 }

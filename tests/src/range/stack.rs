@@ -100,8 +100,8 @@ fn is_of_one_crate(name: &str) -> bool {
 
 /// Lays out what `sam deploy` reads, and answers where the template is.
 ///
-/// Each package holds not the worker but two lines that run it where Cargo put it: the same
-/// program, without the half minute that compressing ninety megabytes of every one takes.
+/// A package holds not the worker but two lines that run it where Cargo put it: the same program,
+/// without compressing hundreds of megabytes before every drill.
 pub(crate) fn lay_out(places: &Places, workers: &[Worker]) -> Result<PathBuf> {
     let stage = places.range.join("stage");
     if stage.exists() {

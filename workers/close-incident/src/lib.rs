@@ -12,12 +12,17 @@
 //! AWS calls: `dynamodb:UpdateItem`.
 
 use aws_config::SdkConfig;
-use incident::{Arn, Closing, Containment, Incident, IncidentId, Settings};
+use incident::{Arn, Closing, Containment, Incident, IncidentId, Settings, cut};
 use jiff::Timestamp;
 use ledger::{Claimant, Hold, Ledger};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use worker::{ErrorOutput, Failure, Worker};
+
+/// How many lines, and how long, a notification can carry beside the largest incident.
+const MOST_LINES: usize = 12;
+const LONGEST_OPEN: usize = 2_800;
+const LONGEST_DONE: usize = 700;
 
 /// The payload.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -49,6 +54,9 @@ pub struct Step {
     /// Why it failed.
     #[serde(default)]
     pub failure: Option<ErrorOutput>,
+    /// Whether it failed because the actor does not exist.
+    #[serde(default)]
+    pub actor_is_gone: bool,
 }
 
 /// The part of a worker's answer that tells how an incident ended.
@@ -63,6 +71,9 @@ pub struct Answer {
     /// The holds that the ledger could not record.
     #[serde(default)]
     pub undo: Vec<Hold>,
+    /// What the worker leaves for a human.
+    #[serde(default)]
+    pub left: Vec<String>,
 }
 
 fn recorded() -> bool {
@@ -79,6 +90,9 @@ pub struct Verification {
     pub missing: Vec<String>,
     /// In one sentence.
     pub summary: String,
+    /// What could not be verified.
+    #[serde(default)]
+    pub left: Vec<String>,
 }
 
 /// The worker.
@@ -132,7 +146,7 @@ impl Worker for CloseIncident {
 
     async fn run(&self, input: Input) -> Result<Closing, Failure> {
         let now = (self.now)();
-        let done = done(&input.steps);
+        let done = done(&input);
         let mut open = open(&input);
         let mut closing = conclude(&input, done.clone(), open.clone(), now);
         if !input.incident.dry_run
@@ -159,15 +173,21 @@ fn last_of_each(steps: &[Step]) -> Vec<&Step> {
     last
 }
 
-fn done(steps: &[Step]) -> Vec<String> {
-    last_of_each(steps)
+fn done(input: &Input) -> Vec<String> {
+    let mut done: Vec<String> = last_of_each(&input.steps)
         .into_iter()
         .filter_map(|step| Some(format!("{}: {}", step.step, step.result.as_ref()?.summary)))
-        .collect()
+        .collect();
+    done.push(format!(
+        "Verify containment: {}",
+        input.verification.summary
+    ));
+    bounded(done, LONGEST_DONE)
 }
 
 fn open(input: &Input) -> Vec<String> {
     let incident = &input.incident;
+    let verification = &input.verification;
     let mut open = Vec::new();
     if let Containment::None { reason, by_hand } = &incident.containment {
         open.push(format!(
@@ -175,10 +195,26 @@ fn open(input: &Input) -> Vec<String> {
             incident.actor
         ));
     }
+    if let Some(service) = &incident.invoked_by {
+        open.push(format!(
+            "{service} made the call; if it used a role of its own, somebody else asked it to: find \
+             out who (aws cloudtrail lookup-events --lookup-attributes \
+             AttributeKey=EventSource,AttributeValue={service})"
+        ));
+    }
     for step in last_of_each(&input.steps) {
-        if let Some(failure) = &step.failure {
-            open.push(format!("{} failed: {}", step.step, failure.explain()));
-        }
+        let Some(failure) = &step.failure else {
+            continue;
+        };
+        let name = &step.step;
+        open.push(if step.actor_is_gone {
+            format!(
+                "{name}: {} does not exist; find out whether it was deleted and what replaced it",
+                incident.actor
+            )
+        } else {
+            format!("{name} failed: {}", failure.explain())
+        });
     }
     for step in &input.steps {
         let Some(answer) = &step.result else { continue };
@@ -188,47 +224,71 @@ fn open(input: &Input) -> Vec<String> {
                 step.step, answer.summary
             ));
         }
-        if !answer.undo.is_empty() {
-            open.push(format!(
-                "{} is not in the ledger: to undo it, run its worker with `undo` and with the \
-                 `holds` that its answer in this execution's history names `undo`",
-                step.step
-            ));
+        let undo = format!(
+            "{} is not in the ledger: to undo it, run its worker with `undo` and with the `holds` \
+             that its answers in this execution's history name `undo`",
+            step.step
+        );
+        if !answer.undo.is_empty() && !open.contains(&undo) {
+            open.push(undo);
         }
     }
-    if !input.verification.holds {
-        let rounds = input.rounds;
-        let missing = &input.verification.missing;
+    for step in last_of_each(&input.steps) {
+        let left = step.result.iter().flat_map(|answer| &answer.left);
+        open.extend(left.map(|left| format!("{}: {left}", step.step)));
+    }
+    if !verification.holds {
+        let missing = &verification.missing;
         if missing.is_empty() {
-            open.push(input.verification.summary.clone());
+            open.push(verification.summary.clone());
         }
         open.extend(
-            missing
-                .iter()
-                .map(|missing| format!("after {rounds} rounds it does not hold: {missing}")),
+            missing.iter().map(|missing| {
+                format!("after {} rounds it does not hold: {missing}", input.rounds)
+            }),
         );
     }
-    open
+    open.extend(verification.left.iter().cloned());
+    bounded(open, LONGEST_OPEN)
+}
+
+/// No more and no longer lines than a notification can carry.
+fn bounded(lines: Vec<String>, longest: usize) -> Vec<String> {
+    let more = lines.len().saturating_sub(MOST_LINES);
+    let mut bounded: Vec<String> = lines
+        .iter()
+        .take(MOST_LINES)
+        .map(|line| cut(line, longest))
+        .collect();
+    if more > 0 {
+        bounded.push(format!("and {more} more, in the execution's history"));
+    }
+    bounded
 }
 
 fn conclude(input: &Input, done: Vec<String>, open: Vec<String>, now: Timestamp) -> Closing {
     let incident = &input.incident;
-    let prefix = if incident.dry_run {
-        "Dry run, nothing was changed. "
-    } else {
-        ""
-    };
-    let seconds = (now - incident.occurred_at).as_secs().max(0);
-    let summary = match open.split_first() {
-        None => format!(
-            "{prefix}Contained and verified {seconds} s after the event, in {} round(s): {}",
-            input.rounds, incident.reason
-        ),
-        Some((first, [])) => format!("{prefix}Left for a human: {first}"),
-        Some((first, rest)) => format!(
-            "{prefix}Left for a human: {first} (and {} more)",
+    let left = match open.split_first() {
+        None => None,
+        Some((first, [])) => Some(format!("Left for a human: {first}")),
+        Some((first, rest)) => Some(format!(
+            "Left for a human: {first} (and {} more)",
             rest.len()
+        )),
+    };
+    let summary = match (incident.dry_run, left) {
+        (false, None) => format!(
+            "Contained and verified {} s after the event, in {} round(s): {}",
+            (now - incident.occurred_at).as_secs().max(0),
+            input.rounds,
+            incident.reason
         ),
+        (false, Some(left)) => left,
+        (true, None) => format!(
+            "Dry run: nothing was changed, and nothing verified. This would have been answered: {}",
+            incident.reason
+        ),
+        (true, Some(left)) => format!("Dry run: nothing was changed. {left}"),
     };
     Closing {
         contained: open.is_empty(),
@@ -303,7 +363,8 @@ mod tests {
           "summary": "Contained and verified 30 s after the event, in 1 round(s): the watched trail was stopped by IAM user eve",
           "done": [
             "Open incident: did it",
-            "Deny all: did it"
+            "Deny all: did it",
+            "Verify containment: all holds"
           ],
           "open": []
         }
@@ -320,7 +381,13 @@ mod tests {
             closing["open"],
             json!(["Deny all failed: AccessDenied: iam:AttachUserPolicy: no"])
         );
-        assert_eq!(closing["done"], json!(["Restore CloudTrail: did it"]));
+        assert_eq!(
+            closing["done"],
+            json!([
+                "Restore CloudTrail: did it",
+                "Verify containment: all holds"
+            ])
+        );
     }
 
     #[tokio::test]
@@ -382,6 +449,62 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_worker_leaves_and_what_was_not_verified_is_left_for_a_human() {
+        let mut restored = done("Restore CloudTrail");
+        restored["result"]["left"] = json!(["no baseline is recorded"]);
+        let mut payload = payload(&[restored]);
+        payload["verification"]["left"] = json!(["policies were not compared"]);
+        assert_eq!(
+            close(&payload).await["open"],
+            json!([
+                "Restore CloudTrail: no baseline is recorded",
+                "policies were not compared"
+            ])
+        );
+    }
+
+    #[tokio::test]
+    async fn an_actor_who_does_not_exist_is_left_for_a_human() {
+        let mut gone = failed("Deny all");
+        gone["actorIsGone"] = json!(true);
+        assert_eq!(
+            close(&payload(&[gone])).await["open"],
+            json!([
+                "Deny all: IAM user eve does not exist; find out whether it was deleted and what \
+                 replaced it"
+            ])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_call_made_by_a_service_leaves_the_question_who_asked_for_it() {
+        let mut payload = payload(&[done("Deny all")]);
+        payload["incident"]["invokedBy"] = json!("cloudformation.amazonaws.com");
+        let closing = close(&payload).await;
+        assert_eq!(closing["contained"], false);
+        let open = closing["open"][0].as_str().unwrap();
+        assert!(
+            open.starts_with("cloudformation.amazonaws.com made the call"),
+            "{open}"
+        );
+    }
+
+    #[tokio::test]
+    async fn lines_are_bounded_in_number_and_length() {
+        let mut payload = payload(&[done("Deny all")]);
+        payload["verification"] = json!({
+            "holds": false,
+            "missing": vec!["x".repeat(10_000); 30],
+            "summary": "y".repeat(10_000),
+        });
+        let closing = close(&payload).await;
+        let open = closing["open"].as_array().unwrap();
+        assert_eq!(open.len(), MOST_LINES + 1);
+        assert_eq!(open[MOST_LINES], "and 18 more, in the execution's history");
+        assert!(closing.to_string().len() < 80_000);
+    }
+
+    #[tokio::test]
     async fn an_unreachable_ledger_is_one_more_thing_left_open() {
         let gone = mock!(aws_sdk_dynamodb::Client::update_item).then_error(|| {
             UpdateItemError::ResourceNotFoundException(
@@ -411,7 +534,7 @@ mod tests {
             closing["summary"]
                 .as_str()
                 .unwrap()
-                .starts_with("Dry run, nothing was changed.")
+                .starts_with("Dry run: nothing was changed")
         );
         assert_eq!(rule.num_calls(), 0);
     }

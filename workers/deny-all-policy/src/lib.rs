@@ -40,7 +40,7 @@ use aws_sdk_iam::{Client, types::SummaryKeyType};
 use incident::{Actor, Arn, Containment, IncidentId, Session, Settings, Tiers};
 use jiff::Timestamp;
 use ledger::{Done, Hold, Holds, Ledger, Release};
-use principal::{Attached, CUTOFF_MARGIN, Identity, Principal, SESSION_POLICY, SessionDenials};
+use principal::{CUTOFF_MARGIN, Identity, Principal, Room, SESSION_POLICY, SessionDenials};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -116,12 +116,26 @@ impl Worker for DenyAllPolicy {
             principal: &principal,
             now: (self.now)(),
         };
-        match (&containment, session(&input.actor)) {
+        let done = match (&containment, session(&input.actor)) {
             // Letting go is always safe, also of a principal that became protected meanwhile.
-            _ if input.undo => run.undo(&containment).await,
+            _ if input.undo => return run.undo(&containment).await,
             (Containment::Principal { .. }, _) => run.deny().await,
             (Containment::Session { .. }, Some(session)) => run.deny_session(session).await,
-            _ => Err(Failure::Protected(containment.reason().to_owned())),
+            _ => return Err(Failure::Protected(containment.reason().to_owned())),
+        };
+        done.map_err(|failure| self.by_hand(failure, &input.actor))
+    }
+}
+
+impl DenyAllPolicy {
+    /// A role that only AWS may modify, which no ARN without a path tells, comes with the call by
+    /// which a human contains it.
+    fn by_hand(&self, failure: Failure, actor: &Actor) -> Failure {
+        match self.tiers.none(actor, "only AWS may modify it") {
+            Containment::None { by_hand, .. } if matches!(failure, Failure::Protected(_)) => {
+                Failure::Protected(format!("by hand: {by_hand}; {failure}"))
+            }
+            _ => failure,
         }
     }
 }
@@ -187,11 +201,14 @@ struct Run<'a> {
 impl Run<'_> {
     async fn deny(&self) -> Result<Done, Failure> {
         let (principal, policy) = (self.principal, self.policy());
-        let (policies, inline_policies, identity) = tokio::try_join!(
+        let (policies, identity, inline_policies) = tokio::join!(
             principal.attached(),
-            principal.inline_names(),
             principal.look_up(),
-        )?;
+            principal.inline_names(),
+        );
+        let (policies, identity) = (policies?, identity?);
+        // Only for the record: no reason not to deny.
+        let inline_policies = inline_policies.ok();
         let attached = policies.iter().any(|other| other == policy.as_str());
         let mut deny = if attached {
             Deny::AlreadyAttached
@@ -210,7 +227,7 @@ impl Run<'_> {
                 "inlinePolicies": inline_policies,
             });
             holds.put(self.hold(&Mechanism::Policy, original)).await;
-            if deny == Deny::Attach && principal.attach(policy).await? == Attached::SlotsFull {
+            if deny == Deny::Attach && principal.attach(policy).await? == Room::None {
                 deny = Deny::SetBoundary;
             }
             if matches!(deny, Deny::SetBoundary | Deny::AlreadyBoundary) {
@@ -290,8 +307,11 @@ impl Run<'_> {
         let role = self.principal;
         if denials.is_empty() {
             role.delete_inline(SESSION_POLICY).await?;
-        } else {
-            role.put_inline(SESSION_POLICY, &denials.document()).await?;
+        } else if role.put_inline(SESSION_POLICY, &denials.document()).await? == Room::None {
+            return Err(Failure::Rejected(format!(
+                "iam:PutRolePolicy: LimitExceeded: the inline policies of {role} leave no room for \
+                 {SESSION_POLICY}; delete one that is not needed and run again"
+            )));
         }
         let there = SessionDenials::read(role.inline(SESSION_POLICY).await?.as_deref());
         if there.cutoff(user_id) == denials.cutoff(user_id) {
@@ -360,6 +380,11 @@ impl Run<'_> {
         let (ledger, input) = (&self.worker.ledger, self.input);
         let (resource, mechanism) = (self.principal.arn().as_str(), mechanism.to_string());
         let held = if !input.holds.is_empty() {
+            // An unreachable ledger cannot say who else holds it.
+            let others = ledger.is_held_by_others(&input.incident_id, resource, &mechanism);
+            if others.await.unwrap_or(false) {
+                return Ok(Release::StillHeld);
+            }
             let mut holds = input.holds.iter();
             holds
                 .find(|hold| hold.resource == resource && hold.mechanism == mechanism)
@@ -624,7 +649,7 @@ mod tests {
         }
 
         fn inline_names(&mut self) -> Answer<Vec<String>> {
-            self.call("List", "inline")?;
+            self.call("ListInline", "")?;
             Ok(self.inline.keys().cloned().collect())
         }
 
@@ -1138,13 +1163,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_deny_policy_that_is_gone_is_not_taken_for_the_actor() {
+        let aws = Aws::default().refusing("Attach", "NoSuchEntity");
+        let failure = aws.run(&deny(EVE)).await.unwrap_err();
+        assert_eq!(failure.name(), "Rejected");
+    }
+
+    #[tokio::test]
+    async fn a_role_that_only_aws_may_modify_comes_with_the_call_by_hand() {
+        let aws = Aws::default().refusing("Attach", "UnmodifiableEntity");
+        let sso = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin_0/alice";
+        let failure = aws.run(&deny(sso)).await.unwrap_err();
+        assert_eq!(failure.name(), "Protected");
+        let failure = failure.to_string();
+        assert!(
+            failure.contains("put-inline-policy-to-permission-set"),
+            "{failure}"
+        );
+        assert!(failure.contains("UnmodifiableEntity"), "{failure}");
+    }
+
+    #[tokio::test]
     async fn refusals_keep_their_class() {
         for (code, class) in [
             ("AccessDenied", "AccessDenied"),
             ("UnmodifiableEntity", "Protected"),
             ("Throttling", "Transient"),
             ("ConcurrentModification", "Transient"),
-            ("NoSuchEntity", "TargetNotFound"),
             ("InvalidInput", "Rejected"),
         ] {
             for call in ["List", "GetUser", "Attach"] {
@@ -1173,7 +1218,27 @@ mod tests {
         assert!(done.changed);
         insta::assert_snapshot!(done.summary, @"IAM user eve: arn:aws:iam::aws:policy/AWSDenyAll is not attached; set the permissions boundary back to arn:aws:iam::123456789012:policy/dev; the ledger could not be told");
         assert_eq!(aws.state().boundary.as_deref(), Some(DEV));
-        assert!(!aws.calls().iter().any(|call| call.starts_with("GetHold")));
+    }
+
+    #[tokio::test]
+    async fn an_undo_by_its_payload_leaves_what_another_incident_holds() {
+        let aws = Aws::default();
+        aws.run(&with(deny(EVE), "incidentId", "i-2"))
+            .await
+            .unwrap();
+        let holds = json!([{
+            "resource": EVE, "mechanism": "deny-all-policy", "original": {"attached": false},
+        }]);
+        let done = aws.run(&with(undo(EVE), "holds", holds)).await.unwrap();
+        assert!(!done.changed);
+        insta::assert_snapshot!(done.summary, @"IAM user eve: deny-all-policy stays, held by another incident");
+    }
+
+    #[tokio::test]
+    async fn an_inline_policy_that_cannot_be_listed_is_no_reason_not_to_deny() {
+        let aws = Aws::default().refusing("ListInline", "AccessDenied");
+        assert!(aws.run(&deny(EVE)).await.unwrap().changed);
+        assert!(aws.holds().contains(r#""inlinePolicies":null"#));
     }
 
     #[tokio::test]
@@ -1298,7 +1363,7 @@ mod tests {
         let aws = Aws::default().refusing("PutInline", "LimitExceeded");
         let failure = aws.run(&deny(ALICE)).await.unwrap_err();
         assert_eq!(failure.name(), "Rejected");
-        insta::assert_snapshot!(failure, @"iam:PutRolePolicy: LimitExceeded: as AWS says");
+        insta::assert_snapshot!(failure, @"iam:PutRolePolicy: LimitExceeded: the inline policies of role deploy leave no room for TourniquetDenySessions; delete one that is not needed and run again");
     }
 
     #[tokio::test]

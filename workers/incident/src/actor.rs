@@ -191,13 +191,14 @@ impl Actor {
         Self::role(None, Some(arn.as_str()), None)
     }
 
-    /// What the ledger knows this actor by: `user/NAME`, `role/NAME`, or `role/NAME/SESSION` where
-    /// `containment` is by session. None when there is no IAM principal.
+    /// What the ledger knows this actor by: `user/name`, `role/name`, or `role/name/SESSION` where
+    /// `containment` is by session; names in lower case, since IAM tells none apart by case. None
+    /// when there is no IAM principal.
     #[must_use]
     pub fn key(&self, containment: &Containment) -> Option<String> {
         match (self, containment) {
             (Self::IamUser { arn } | Self::FederatedUser { issuer: arn, .. }, _) => {
-                Some(format!("user/{}", arn.name()))
+                Some(format!("user/{}", arn.name().to_lowercase()))
             }
             (
                 Self::Role {
@@ -205,8 +206,12 @@ impl Actor {
                     session: Some(session),
                 },
                 Containment::Session { .. },
-            ) => Some(format!("role/{}/{}", arn.name(), session.name)),
-            (Self::Role { arn, .. }, _) => Some(format!("role/{}", arn.name())),
+            ) => Some(format!(
+                "role/{}/{}",
+                arn.name().to_lowercase(),
+                session.name
+            )),
+            (Self::Role { arn, .. }, _) => Some(format!("role/{}", arn.name().to_lowercase())),
             _ => None,
         }
     }

@@ -93,7 +93,9 @@ impl ApiCall {
                 .or_else(|| event["time"].as_str().map(str::to_owned))
                 .and_then(|time| time.parse().ok())
                 .ok_or(Unreadable::Field("eventTime"))?,
-            region: required("awsRegion")?,
+            region: text("awsRegion")
+                .or_else(|| event["region"].as_str().map(str::to_owned))
+                .ok_or(Unreadable::Field("awsRegion"))?,
             actor: Actor::of(identity, &account),
             invoked_by: identity["invokedBy"].as_str().map(str::to_owned),
             source_address: text("sourceIPAddress").map(|address| Source::of(&address)),

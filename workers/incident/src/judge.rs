@@ -189,10 +189,12 @@ fn denied_on(trail: &TrailArn, call: &ApiCall, given: Option<&str>, message: &st
 }
 
 fn respond(call: &ApiCall, watch: &Watch, trail: &TrailArn, now: Timestamp, done: &str) -> Verdict {
-    let through = match (&call.invoked_by, &call.actor) {
-        (None, _) | (_, Actor::AwsService { .. }) => String::new(),
-        (Some(service), _) => format!(" through {service}"),
-    };
+    // A service that acts for itself is the actor already.
+    let invoked_by = call
+        .invoked_by
+        .as_deref()
+        .filter(|_| !matches!(call.actor, Actor::AwsService { .. }));
+    let through = invoked_by.map_or_else(String::new, |service| format!(" through {service}"));
     let reason = format!("the watched trail was {done} by {}{through}", call.actor);
     let Some(incident_id) = IncidentId::of_event(&call.id) else {
         let reason = format!("{reason}; the event's id cannot name an execution");
@@ -207,6 +209,7 @@ fn respond(call: &ApiCall, watch: &Watch, trail: &TrailArn, now: Timestamp, done
         discovered_at: now,
         actor: call.actor.clone(),
         containment: watch.tiers.containment(&call.actor),
+        invoked_by: invoked_by.map(Text::cut),
         source_address: call.source_address.clone(),
         target: Target::Trail { arn: trail.clone() },
         dry_run: watch.mode == Mode::Observe,

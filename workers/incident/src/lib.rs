@@ -1,6 +1,6 @@
 //! What an incident is, and how an event becomes one. Nothing in this crate calls AWS.
 //!
-//! [`judge`] decides whether an event deserves a response; [`Tiers::containment`] decides how far
+//! [`judge()`] decides whether an event deserves a response; [`Tiers::containment`] decides how far
 //! its actor may be contained. Everything else is a type that is parsed once, at the edge.
 
 mod actor;

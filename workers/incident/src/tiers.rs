@@ -7,7 +7,7 @@ use crate::{
 /// The tiers of principals, from configuration.
 ///
 /// Names are compared within their account and type, where AWS keeps them unique whatever their
-/// path; never by pattern, so a look-alike name earns nothing.
+/// path and their case; never by pattern, so a look-alike name earns nothing.
 #[derive(Debug, Clone)]
 pub struct Tiers {
     account: String,
@@ -202,13 +202,14 @@ impl Tiers {
 
     fn role_by_hand(&self, arn: &RoleArn, session: Option<&str>) -> String {
         let name = arn.name();
-        if arn.path().starts_with("/aws-service-role/") {
+        let is_of = |path, names| arn.path().starts_with(path) || name.starts_with(names);
+        if is_of("/aws-service-role/", "AWSServiceRoleFor") {
             return format!(
                 "find out who made the service act; if the role is not needed: aws iam \
                  delete-service-linked-role --role-name {name}"
             );
         }
-        if arn.path().starts_with("/aws-reserved/sso.amazonaws.com/") {
+        if is_of("/aws-reserved/sso.amazonaws.com/", "AWSReservedSSO_") {
             let user = session.unwrap_or("<user>");
             return format!(
                 "from the Identity Center account: aws sso-admin \
@@ -237,11 +238,11 @@ impl Tiers {
 }
 
 fn is(one: &UserArn, other: &UserArn) -> bool {
-    one.account() == other.account() && one.name() == other.name()
+    one.account() == other.account() && one.name().eq_ignore_ascii_case(other.name())
 }
 
 fn same(one: &RoleArn, other: &RoleArn) -> bool {
-    one.account() == other.account() && one.name() == other.name()
+    one.account() == other.account() && one.name().eq_ignore_ascii_case(other.name())
 }
 
 fn contains(roles: &[RoleArn], role: &RoleArn) -> bool {
@@ -312,7 +313,6 @@ mod tests {
         for arn in [
             "arn:aws:iam::123456789012:role/crm-evil",
             "arn:aws:iam::123456789012:role/crm/evil",
-            "arn:aws:iam::123456789012:role/Glass",
             "arn:aws:iam::123456789012:role/tourniquet/evil",
             "arn:aws:iam::123456789012:role/AWSReservedSSO_Admin_0123456789abcdef",
             "arn:aws:iam::123456789012:role/AWSServiceRoleForEvil",
@@ -339,6 +339,25 @@ mod tests {
     }
 
     #[test]
+    fn a_role_that_turns_out_to_be_unmodifiable_comes_with_its_call() {
+        // A session's ARN leaves the path out, so only IAM's answer tells.
+        let alice = actor("arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin_0/alice");
+        assert!(matches!(
+            tiers().containment(&alice),
+            Containment::Principal { .. }
+        ));
+        let Containment::None { by_hand, .. } = tiers().none(&alice, "IAM refused") else {
+            panic!("none is none");
+        };
+        assert!(
+            by_hand
+                .as_str()
+                .contains("put-inline-policy-to-permission-set")
+        );
+        assert!(by_hand.as_str().contains("*:alice"));
+    }
+
+    #[test]
     fn whoever_must_not_be_contained_is_left_with_a_reason_and_a_call() {
         let none = [
             ("root", json!({"type": "Root", "accountId": "123456789012"})),
@@ -347,6 +366,7 @@ mod tests {
                 json!({"type": "IAMUser", "userName": "glass"}),
             ),
             ("break-glass role", session("role/glass")),
+            ("break-glass role, in another case", session("role/Glass")),
             ("responder", session("role/tourniquet/deny")),
             ("operator", session("role/operator")),
             ("workload", session("role/crm")),

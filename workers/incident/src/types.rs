@@ -225,6 +225,10 @@ pub struct Incident {
     pub actor: Actor,
     /// How far the actor may be contained.
     pub containment: Containment,
+    /// The AWS service that made the call for the actor. Whoever asked it to may be somebody else,
+    /// when the service used a role of its own: that is left for a human to find out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoked_by: Option<Text<128>>,
     /// Where the call came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_address: Option<Source>,
@@ -297,6 +301,7 @@ mod tests {
                 reason: Text::cut(&wide(5_000)),
                 by_hand: Text::cut(&wide(5_000)),
             },
+            invoked_by: Some(Text::cut(&wide(5_000))),
             source_address: Some(Source::of(&wide(5_000))),
             target: Target::Trail {
                 arn: arn("arn:aws:cloudtrail:us-east-1:123456789012:trail/")

@@ -9,11 +9,11 @@ use worker::Failure;
 
 use crate::{
     Ledger,
-    item::{condition_failed, key, text, text_of},
+    item::{condition_failed, is_past, key, text, text_of},
 };
 
 /// Attempts at a list that other runs keep changing before it is left to a retry.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 20;
 
 /// Whether one more principal may be contained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Ledger {
             let mut contained: BTreeMap<String, Timestamp> = before
                 .and_then(|json| serde_json::from_str(json).ok())
                 .unwrap_or_default();
-            contained.retain(|_, at| *at > hour_ago);
+            contained.retain(|_, at| *at > hour_ago && is_past(*at, now));
             if contained.contains_key(actor) {
                 return Ok(Budget::Granted);
             }

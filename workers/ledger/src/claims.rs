@@ -6,7 +6,7 @@ use worker::Failure;
 
 use crate::{
     Ledger,
-    item::{Item, condition_failed, key, text, text_of, time_of},
+    item::{Item, condition_failed, is_past, key, text, text_of, time_of},
 };
 
 /// Attempts at a claim that others keep changing before it is left to a retry.
@@ -67,7 +67,7 @@ impl Ledger {
                 .get(&pk(claimant.actor), "claim")
                 .await?
                 .unwrap_or_default();
-            if let Some(settled) = settled(&item, claimant.occurred_at) {
+            if let Some(settled) = settled(&item, claimant.occurred_at, now) {
                 return Ok(settled);
             }
             let holder = text_of(&item, "holder");
@@ -168,8 +168,8 @@ impl Ledger {
 }
 
 /// What was decided about the actor after the event happened.
-fn settled(item: &Item, occurred_at: Timestamp) -> Option<Claim> {
-    let after = |name| time_of(item, name).filter(|at| *at >= occurred_at);
+fn settled(item: &Item, occurred_at: Timestamp, now: Timestamp) -> Option<Claim> {
+    let after = |name| time_of(item, name).filter(|at| *at >= occurred_at && is_past(*at, now));
     if let Some(at) = after("releasedAt") {
         return Some(Claim::Released { at });
     }

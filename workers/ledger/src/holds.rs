@@ -105,6 +105,24 @@ impl Ledger {
         }
     }
 
+    /// Whether incidents other than `incident` hold a resource.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn is_held_by_others(
+        &self,
+        incident: &IncidentId,
+        resource: &str,
+        mechanism: &str,
+    ) -> Result<bool, Failure> {
+        let item = self.get(&pk(resource), mechanism).await?;
+        Ok(item.is_some_and(|item| {
+            holders_of(&item)
+                .iter()
+                .any(|holder| holder != incident.as_str())
+        }))
+    }
+
     /// Lets go of a hold for `incident` only.
     ///
     /// # Errors
@@ -119,10 +137,7 @@ impl Ledger {
         let Some(item) = self.get(&pk(resource), mechanism).await? else {
             return Ok(Release::NotHeld);
         };
-        let holders = item
-            .get("incidents")
-            .and_then(|holders| holders.as_ss().ok())
-            .map_or(&[][..], Vec::as_slice);
+        let holders = holders_of(&item);
         if !holders.iter().any(|holder| holder == incident.as_str()) {
             return Ok(Release::NotHeld);
         }
@@ -212,6 +227,12 @@ impl Holds<'_> {
     pub fn unrecorded(self) -> Vec<Hold> {
         self.unrecorded
     }
+}
+
+fn holders_of(item: &Item) -> &[String] {
+    item.get("incidents")
+        .and_then(|holders| holders.as_ss().ok())
+        .map_or(&[], Vec::as_slice)
 }
 
 fn pk(resource: &str) -> String {

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use worker::Failure;
 
@@ -29,6 +29,12 @@ pub(crate) fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
 
 pub(crate) fn time_of(item: &Item, name: &str) -> Option<Timestamp> {
     text_of(item, name)?.parse().ok()
+}
+
+/// Whether a time read from the ledger can have been written by `now`, clocks differing by some
+/// minutes: one from the future was written by somebody else, and is not believed.
+pub(crate) fn is_past(at: Timestamp, now: Timestamp) -> bool {
+    at <= now + SignedDuration::from_mins(5)
 }
 
 pub(crate) fn json_of(item: &Item, name: &str) -> Result<Value, Failure> {

@@ -1,7 +1,7 @@
 //! Smaller things to remember: what a healthy trail looks like, and what people were told.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use incident::TrailArn;
+use incident::{IncidentId, TrailArn};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use worker::Failure;
@@ -47,11 +47,17 @@ impl Ledger {
         }
     }
 
-    /// Whether `message` is told for the first time within an hour; if so, it now counts as told.
+    /// Whether `message` is told for the first time within an hour; if so, it now counts as told by
+    /// `run`, which may ask again: it may not have come to telling it.
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub async fn first_this_hour(&self, message: &str, now: Timestamp) -> Result<bool, Failure> {
+    pub async fn first_this_hour(
+        &self,
+        message: &str,
+        run: &IncidentId,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
         let seconds = |at: Timestamp| AttributeValue::N(at.as_second().to_string());
         let put = self
             .client
@@ -59,8 +65,10 @@ impl Ledger {
             .table_name(&self.table)
             .set_item(Some(key(&format!("told#{message}"), "told")))
             .item("expiresAt", seconds(now + SignedDuration::from_hours(1)))
-            .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now")
+            .item("toldBy", text(run.as_str()))
+            .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now OR toldBy = :run")
             .expression_attribute_values(":now", seconds(now))
+            .expression_attribute_values(":run", text(run.as_str()))
             .send()
             .await;
         match put {

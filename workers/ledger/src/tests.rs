@@ -317,6 +317,18 @@ mod claims {
     }
 
     #[tokio::test]
+    async fn a_time_in_the_future_was_not_written_by_us() {
+        for forged in ["releasedAt", "containedAt"] {
+            let (forged, taken) = (
+                found(item([(forged, "2099-01-01T00:00:00Z")])),
+                updated(|_| true),
+            );
+            let claim = claim(&[&forged, &taken], None, false).await;
+            assert_eq!(claim.unwrap(), Claim::Ours);
+        }
+    }
+
+    #[tokio::test]
     async fn a_dry_run_claims_nothing() {
         let taken = updated(|_| true);
         assert_eq!(
@@ -398,6 +410,18 @@ mod budget {
     }
 
     #[tokio::test]
+    async fn a_containment_in_the_future_was_not_written_by_us() {
+        let (forged, written) = (
+            contained(r#"{"user/a":"2099-01-01T00:00:00Z"}"#),
+            updated(|_| true),
+        );
+        let granted = ledger(&[&forged, &written])
+            .spend("user/b", 1, false, at("03:00:00"))
+            .await;
+        assert_eq!(granted.unwrap(), Budget::Granted);
+    }
+
+    #[tokio::test]
     async fn of_two_runs_at_once_the_second_counts_the_first() {
         let (before, late, after) = (
             nothing(),
@@ -429,12 +453,12 @@ mod notes {
         let first = mock!(aws_sdk_dynamodb::Client::put_item)
             .match_requests(|request| {
                 request.condition_expression()
-                    == Some("attribute_not_exists(pk) OR expiresAt <= :now")
+                    == Some("attribute_not_exists(pk) OR expiresAt <= :now OR toldBy = :run")
             })
             .then_output(|| PutItemOutput::builder().build());
         assert!(
             ledger(&[&first])
-                .first_this_hour("m", at("03:00:00"))
+                .first_this_hour("m", &id("i-1"), at("03:00:00"))
                 .await
                 .unwrap()
         );
@@ -442,7 +466,7 @@ mod notes {
             .then_error(|| PutItemError::ConditionalCheckFailedException(failed_condition()));
         assert!(
             !ledger(&[&second])
-                .first_this_hour("m", at("03:00:00"))
+                .first_this_hour("m", &id("i-1"), at("03:00:00"))
                 .await
                 .unwrap()
         );

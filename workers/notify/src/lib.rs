@@ -5,9 +5,10 @@
 //! which is no raw event, no key and no body. Dry runs are told too, marked as such: saying what
 //! would be done is what they are for.
 //!
-//! An escalation is sent once an hour for one actor and one kind of event; when the ledger cannot
-//! say whether it was sent already, it is sent. Apart from that a second run sends a second
-//! message: rather twice than never. There is nothing to undo.
+//! An escalation is sent once an hour for one actor, one kind of event and one severity; when the
+//! ledger cannot say whether it was sent already, it is sent. Apart from that a second run sends a
+//! second message, and so does the retry of a run that noted the message but did not come to send
+//! it: rather twice than never. There is nothing to undo.
 //!
 //! AWS calls: `sns:Publish`, `dynamodb:PutItem`.
 
@@ -126,10 +127,13 @@ impl Notify {
     }
 
     /// Whether this was told within the last hour; an unreachable ledger does not say so.
-    async fn is_repetition(&self, escalation: &Escalation) -> bool {
-        let told = format!("{}/{}", escalation.event.name, escalation.actor);
+    async fn is_repetition(&self, escalation: &Escalation, run: &IncidentId) -> bool {
+        let told = format!(
+            "{}/{}/{}",
+            escalation.severity, escalation.event.name, escalation.actor
+        );
         matches!(
-            self.ledger.first_this_hour(&told, (self.now)()).await,
+            self.ledger.first_this_hour(&told, run, (self.now)()).await,
             Ok(false)
         )
     }
@@ -142,7 +146,7 @@ impl Worker for Notify {
     async fn run(&self, input: Input) -> Result<Done, Failure> {
         let message = Message::of(&input, &self.never_block)?;
         let repetition = match &input.escalation {
-            Some(escalation) => self.is_repetition(escalation).await,
+            Some(escalation) => self.is_repetition(escalation, &input.incident_id).await,
             None => false,
         };
         if repetition {
@@ -241,7 +245,7 @@ mod tests {
         let ours = ["198.51.100.0/24".parse().unwrap()];
         let message = Message::of(&parse(payload).unwrap(), &ours).unwrap();
         let by_protocol: Value = serde_json::from_str(&message.by_protocol()).unwrap();
-        by_protocol["default"].as_str().unwrap().to_owned()
+        by_protocol["email"].as_str().unwrap().to_owned()
     }
 
     #[test]
@@ -294,7 +298,7 @@ mod tests {
             "open": ["Deny all failed: AccessDenied: no"],
         });
         insta::assert_snapshot!(text(&closed(&closing)), @"
-        [CRITICAL] CONTAINMENT INCOMPLETE: the watched trail was stopped by IAM user eve
+        [CRITICAL] ACTION NEEDED: the watched trail was stopped by IAM user eve
 
         Left for a human: Deny all failed: AccessDenied: no
 
@@ -393,7 +397,7 @@ mod tests {
             .match_requests(|request| {
                 let message: Value = serde_json::from_str(request.message().unwrap()).unwrap();
                 let machine: Value =
-                    serde_json::from_str(message["sqs"].as_str().unwrap()).unwrap();
+                    serde_json::from_str(message["default"].as_str().unwrap()).unwrap();
                 let attributes = request.message_attributes().unwrap();
                 machine["incident"]["actor"]["kind"] == "iam-user"
                     && attributes["severity"].string_value() == Some("critical")
@@ -427,7 +431,8 @@ mod tests {
 
         let new = mock!(aws_sdk_dynamodb::Client::put_item)
             .match_requests(|request| {
-                request.item().unwrap()["pk"].as_s().unwrap() == "told#StopLogging/IAM user eve"
+                request.item().unwrap()["pk"].as_s().unwrap()
+                    == "told#high/StopLogging/IAM user eve"
             })
             .then_output(|| PutItemOutput::builder().build());
         answer(&worker(&sns, &[&new]), &escalated()).await.unwrap();
@@ -454,6 +459,62 @@ mod tests {
         .unwrap_err();
         assert_eq!(failure.name(), "InvalidInput");
         assert_eq!(failure.to_string(), "`closing`: this occasion needs it");
+    }
+
+    #[tokio::test]
+    async fn an_escalation_that_was_noted_but_not_sent_is_sent_by_the_retry() {
+        // The ledger lets the same run note it again; see `Ledger::first_this_hour`.
+        let noted = mock!(aws_sdk_dynamodb::Client::put_item)
+            .match_requests(|request| {
+                let values = request.expression_attribute_values().unwrap();
+                request
+                    .condition_expression()
+                    .unwrap()
+                    .ends_with("OR toldBy = :run")
+                    && values[":run"].as_s().unwrap() == "i-1"
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let sns = mock!(aws_sdk_sns::Client::publish)
+            .sequence()
+            .error(|| PublishError::generic(ErrorMetadata::builder().code("Throttled").build()))
+            .output(|| PublishOutput::builder().build())
+            .build();
+        let worker = worker(&sns, &[&noted]);
+        let failure = answer(&worker, &escalated()).await.unwrap_err();
+        assert_eq!(failure.name(), "Transient");
+        let done = answer(&worker, &escalated()).await.unwrap();
+        assert_eq!(done["changed"], true);
+    }
+
+    /// The size contract: SNS takes 256 KiB.
+    #[test]
+    fn the_largest_message_fits() {
+        let long = |chars: usize| "\"x".repeat(chars / 2);
+        let arn = |start: &str| format!("{start}{}", "x".repeat(2_048 - start.len()));
+        let mut incident = incident();
+        incident["reason"] = json!(long(1_000));
+        incident["event"] = json!({"id": long(80), "name": long(128)});
+        incident["actor"] = json!({
+            "kind": "role",
+            "arn": arn("arn:aws:iam::123456789012:role/"),
+            "session": {"name": long(64), "userId": long(128)},
+        });
+        incident["target"]["arn"] = json!(arn("arn:aws:cloudtrail:eu-west-1:123456789012:trail/"));
+        incident["containment"] =
+            json!({"kind": "none", "reason": long(600), "byHand": long(2_000)});
+        incident["invokedBy"] = json!(long(128));
+        incident["sourceAddress"] = json!(long(256));
+        // As `close-incident` bounds them.
+        let mut payload = payload("closed", "incident", &incident);
+        payload["closing"] = json!({
+            "contained": false,
+            "summary": long(2_900),
+            "done": vec![long(700); 13],
+            "open": vec![long(2_800); 13],
+        });
+        let message = Message::of(&parse(&payload).unwrap(), &[]).unwrap();
+        let bytes = message.by_protocol().len();
+        assert!(bytes <= 256 * 1024, "{bytes} bytes");
     }
 
     #[tokio::test]

@@ -40,8 +40,13 @@ impl Message {
                     format!("{runbook} refused to run"),
                     vec![
                         row("Why", &failure.explain()),
-                        "Nothing was changed. Correct the input and start a new execution."
-                            .to_owned(),
+                        if failure.error == "InvalidInput" {
+                            "Nothing was changed. Correct the input and start a new execution."
+                        } else {
+                            "Look at the execution for how far it came, then start a new one: always \
+                             safe. If this happens again, do it by hand."
+                        }
+                        .to_owned(),
                     ],
                 )
             }
@@ -123,16 +128,10 @@ impl Message {
 
     /// The message by protocol, for SNS's `MessageStructure: json`.
     pub(crate) fn by_protocol(&self) -> String {
-        let machine = self.json.to_string();
         json!({
-            "default": self.text,
+            "default": self.json.to_string(),
+            "email": self.text,
             "sms": self.subject(),
-            "email-json": machine,
-            "http": machine,
-            "https": machine,
-            "lambda": machine,
-            "sqs": machine,
-            "firehose": machine,
         })
         .to_string()
     }
@@ -176,10 +175,11 @@ fn closed(
     closing: &Closing,
     ours: &[IpNet],
 ) -> (Severity, String, Vec<String>) {
-    let outcome = if closing.contained {
-        "contained"
-    } else {
-        "CONTAINMENT INCOMPLETE"
+    let outcome = match (incident.dry_run, closing.contained) {
+        (false, true) => "contained",
+        (false, false) => "ACTION NEEDED",
+        (true, true) => "would be contained",
+        (true, false) => "would not be contained wholly",
     };
     let mut lines = vec![closing.summary.clone(), String::new()];
     if !closing.open.is_empty() {
@@ -235,6 +235,12 @@ fn facts(incident: &Incident, ours: &[IpNet]) -> Vec<String> {
         &when(incident.occurred_at, incident.discovered_at),
     ));
     lines.push(who(&incident.actor, incident.source_address.as_ref(), ours));
+    if let Some(service) = &incident.invoked_by {
+        lines.push(row(
+            "Through",
+            &format!("{service}; somebody else may have asked it to"),
+        ));
+    }
     lines.push(row("Target", &incident.target.to_string()));
     match &incident.containment {
         Containment::Principal { reason } => {

@@ -76,6 +76,9 @@ pub struct Request {
         reason = "accepted, because an incident has it; never believed"
     )]
     containment: Option<Containment>,
+    /// The AWS service that made the call.
+    #[serde(default)]
+    invoked_by: Option<Text<128>>,
     /// Where the call came from.
     #[serde(default)]
     source_address: Option<Source>,
@@ -196,6 +199,7 @@ impl OpenIncident {
             discovered_at: request.discovered_at.unwrap_or(now),
             containment: self.tiers.containment(&actor),
             actor,
+            invoked_by: request.invoked_by,
             source_address: request.source_address,
             target,
             dry_run: request.dry_run || self.mode == Mode::Observe,
@@ -215,49 +219,47 @@ impl OpenIncident {
         {
             claim = self.ledger.claim(claimant, Some(execution), now).await?;
         }
-        match claim {
-            Claim::Held { execution } => Ok((
-                false,
-                format!("{} is being contained by {execution}", incident.actor),
-            )),
-            Claim::Contained {
-                incident: other,
-                at,
-            } => Ok((
-                false,
-                format!(
-                    "{} was contained at {at} by incident {other}",
-                    incident.actor
-                ),
-            )),
-            Claim::Released { at } => {
-                let reason = format!(
-                    "an operator let the actor go at {at}, after this event; to contain it again, \
-                     start the runbook with the actor and a reason only"
-                );
-                incident.containment = self.tiers.none(&incident.actor, &reason);
-                Ok((false, reason))
-            }
-            Claim::Ours => {
-                let limit = self.max_principals_per_hour;
-                match self
-                    .ledger
-                    .spend(claimant.actor, limit, claimant.dry_run, now)
-                    .await?
-                {
-                    Budget::Granted => Ok((true, format!("{} will be contained", incident.actor))),
-                    Budget::Spent(contained) => {
-                        let reason = format!(
-                            "{limit} principals were contained within the last hour, which is the \
-                             limit (MaxPrincipalsPerHour): {}",
-                            contained.join(", ")
-                        );
-                        incident.containment = self.tiers.none(&incident.actor, &reason);
-                        Ok((false, reason))
-                    }
-                }
-            }
+        if let Claim::Released { at } = claim {
+            let reason = format!(
+                "an operator let the actor go at {at}, after this event; to contain it again, \
+                 start the runbook with the actor and a reason only"
+            );
+            incident.containment = self.tiers.none(&incident.actor, &reason);
+            return Ok((false, reason));
         }
+        if let Claim::Contained { incident: id, at } = claim {
+            let who = &incident.actor;
+            return Ok((
+                false,
+                format!("{who} was contained at {at} by incident {id}"),
+            ));
+        }
+        // Counted whoever's task it is: a run that finds its actor free contains it in the end.
+        let limit = self.max_principals_per_hour;
+        let budget = self
+            .ledger
+            .spend(claimant.actor, limit, claimant.dry_run, now)
+            .await?;
+        if let Budget::Spent(contained) = budget {
+            if claim == Claim::Ours && !claimant.dry_run {
+                // If this fails, the claim is free once this run has ended.
+                self.ledger.settle(claimant, None).await.ok();
+            }
+            let reason = format!(
+                "{limit} principals were contained within the last hour, which is the limit \
+                 (MaxPrincipalsPerHour): {}",
+                contained.join(", ")
+            );
+            incident.containment = self.tiers.none(&incident.actor, &reason);
+            return Ok((false, reason));
+        }
+        let who = &incident.actor;
+        Ok(match claim {
+            Claim::Held { execution } => {
+                (false, format!("{who} is being contained by {execution}"))
+            }
+            _ => (true, format!("{who} will be contained")),
+        })
     }
 
     /// Whether an execution may still be at work. When that cannot be told, it is taken for dead:
@@ -301,7 +303,7 @@ impl Worker for OpenIncident {
                 }
                 Err(failure) => {
                     recorded = false;
-                    summary = format!("the actor is contained without a claim ({failure})");
+                    summary = format!("nobody could be asked who contains the actor ({failure})");
                 }
             }
         }
@@ -573,7 +575,7 @@ mod tests {
         `incident.target`: expected a target, or the ARN of a trail
         `incident.reason`: longer than 1000 characters
         `incident.occurredAt`: failed to parse four digit integer as year: invalid digit, expected 0-9 but got y
-        `incident.dryrun`: unknown field `dryrun`, expected one of `runbook`, `reason`, `severity`, `event`, `occurredAt`, `discoveredAt`, `actor`, `containment`, `sourceAddress`, `target`, `dryRun`
+        `incident.dryrun`: unknown field `dryrun`, expected one of `runbook`, `reason`, `severity`, `event`, `occurredAt`, `discoveredAt`, `actor`, `containment`, `invokedBy`, `sourceAddress`, `target`, `dryRun`
         `incident.event`: missing field `name`
         ");
     }
@@ -647,6 +649,18 @@ mod tests {
                 .unwrap()
                 .contains("attach-user-policy --user-name eve")
         );
+    }
+
+    #[tokio::test]
+    async fn the_limit_holds_for_an_actor_whom_another_run_claims() {
+        let others = json!({"user/a": "2026-11-25T03:00:00Z", "role/b": "2026-11-25T03:10:00Z"});
+        let items = Items::new(json!({"holder": "the other run"}), Some(others));
+        let running = other_run(ExecutionStatus::Running);
+        let answer = answer(&worker(&items.rules(), &[&running]), &payload(&shipped()))
+            .await
+            .unwrap();
+        assert_eq!(answer["containActor"], false);
+        assert_eq!(answer["incident"]["containment"]["kind"], "none");
     }
 
     #[tokio::test]

@@ -50,13 +50,23 @@ pub struct Identity {
     pub boundary: Option<String>,
 }
 
-/// Whether a policy could be attached.
+/// Whether there was room for a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attached {
-    /// It is attached, now or already.
-    Done,
-    /// As many are attached as the account allows.
-    SlotsFull,
+pub enum Room {
+    /// It is in place, now or already.
+    Enough,
+    /// As many are attached, or as long ones written, as IAM allows.
+    None,
+}
+
+impl Room {
+    fn of(answer: Result<(), Refusal>) -> Result<Self, Refusal> {
+        match answer {
+            Ok(()) => Ok(Self::Enough),
+            Err(refusal) if refusal.code.as_deref() == Some("LimitExceeded") => Ok(Self::None),
+            Err(refusal) => Err(refusal),
+        }
+    }
 }
 
 /// What AWS answered instead, with what its `NoSuchEntity` would mean.
@@ -71,10 +81,14 @@ impl Refusal {
         matches!(self.failure, Failure::TargetNotFound(_))
     }
 
-    /// The call named a policy too, and IAM does not say which of the two it missed.
+    /// The call named a policy too, and IAM does not say which of the two it missed: no reason to
+    /// believe that the principal is gone.
     fn or_of(mut self, policy: &Arn) -> Failure {
         self.missing = format!("{} or policy {policy}", self.missing);
-        self.into()
+        match self.into() {
+            Failure::TargetNotFound(why) => Failure::Rejected(why),
+            failure => failure,
+        }
     }
 }
 
@@ -217,18 +231,12 @@ impl Principal {
     ///
     /// # Errors
     /// When the principal or the policy does not exist, or IAM refuses.
-    pub async fn attach(&self, policy: &Arn) -> Result<Attached, Failure> {
+    pub async fn attach(&self, policy: &Arn) -> Result<Room, Failure> {
         let attached = call!(
             self: "iam:AttachUserPolicy" attach_user_policy,
             "iam:AttachRolePolicy" attach_role_policy [.policy_arn(policy.as_str()).send()] |_| ()
         );
-        match attached {
-            Ok(()) => Ok(Attached::Done),
-            Err(refusal) if refusal.code.as_deref() == Some("LimitExceeded") => {
-                Ok(Attached::SlotsFull)
-            }
-            Err(refusal) => Err(refusal.or_of(policy)),
-        }
+        Room::of(attached).map_err(|refusal| refusal.or_of(policy))
     }
 
     /// Detaches a managed policy; one that is not attached, or a principal that does not exist,
@@ -302,13 +310,13 @@ impl Principal {
     /// Writes the inline policy `name`, in place of what it was.
     ///
     /// # Errors
-    /// When the principal does not exist, or IAM refuses: among others, when its inline policies
-    /// would together be longer than IAM allows.
-    pub async fn put_inline(&self, name: &str, document: &str) -> Result<(), Failure> {
-        Ok(call!(
+    /// When the principal does not exist, or IAM refuses.
+    pub async fn put_inline(&self, name: &str, document: &str) -> Result<Room, Failure> {
+        let put = call!(
             self: "iam:PutUserPolicy" put_user_policy, "iam:PutRolePolicy" put_role_policy
             [.policy_name(name).policy_document(document).send()] |_| ()
-        )?)
+        );
+        Ok(Room::of(put)?)
     }
 
     /// Deletes the inline policy `name`; none, or a principal that does not exist, counts as done.
@@ -557,12 +565,12 @@ mod tests {
         let attach = mock!(Client::attach_user_policy)
             .match_requests(|request| request.policy_arn() == Some(DENY));
         let done = says(attach, 200, "");
-        assert_eq!(user(&done).attach(&deny()).await.unwrap(), Attached::Done);
+        assert_eq!(user(&done).attach(&deny()).await.unwrap(), Room::Enough);
         for full in [
             user(&refuses(mock!(Client::attach_user_policy), "LimitExceeded")),
             role(&refuses(mock!(Client::attach_role_policy), "LimitExceeded")),
         ] {
-            assert_eq!(full.attach(&deny()).await.unwrap(), Attached::SlotsFull);
+            assert_eq!(full.attach(&deny()).await.unwrap(), Room::None);
         }
     }
 
@@ -574,7 +582,7 @@ mod tests {
         insta::assert_snapshot!(failure, @"role admin does not exist (iam:GetRole: NoSuchEntity: as IAM says)");
         let attach = refuses(mock!(Client::attach_user_policy), "NoSuchEntity");
         let failure = user(&attach).attach(&deny()).await.unwrap_err();
-        assert_eq!(failure.name(), "TargetNotFound");
+        assert_eq!(failure.name(), "Rejected");
         insta::assert_snapshot!(failure, @"IAM user eve or policy arn:aws:iam::aws:policy/AWSDenyAll does not exist (iam:AttachUserPolicy: NoSuchEntity: as IAM says)");
         let boundary = refuses(mock!(Client::put_role_permissions_boundary), "NoSuchEntity");
         let failure = role(&boundary).set_boundary(&deny()).await.unwrap_err();
@@ -627,7 +635,8 @@ mod tests {
                     .map(drop),
                 role(&refuses(mock!(Client::put_role_policy), code))
                     .put_inline(REVOKE_POLICY, "{}")
-                    .await,
+                    .await
+                    .map(drop),
             ];
             for failure in failures {
                 assert_eq!(failure.unwrap_err().name(), class, "{code}");
@@ -636,13 +645,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn inline_policies_that_are_too_long_are_not_attachment_slots() {
+    async fn inline_policies_that_are_too_long_leave_no_room() {
         let put = refuses(mock!(Client::put_role_policy), "LimitExceeded");
-        let failure = role(&put)
-            .put_inline(SESSION_POLICY, "{}")
-            .await
-            .unwrap_err();
-        assert_eq!(failure.name(), "Rejected");
+        let room = role(&put).put_inline(SESSION_POLICY, "{}").await;
+        assert_eq!(room.unwrap(), Room::None);
     }
 
     #[tokio::test]

@@ -4,7 +4,8 @@
 //! the change is recorded, `restore-cloudtrail` takes it for tampering and puts it back. The trail
 //! and its health are read, and the trail becomes the baseline in the ledger. A trail that is not
 //! healthy is refused with every reason ([`Failure::Rejected`]): whoever tampers with it must not
-//! be able to make that the baseline.
+//! be able to make that the baseline. So is one that writes to CloudWatch Logs by a role that
+//! `restore-cloudtrail` may not pass, since the baseline would promise what it could not keep.
 //!
 //! **Undo.** None: put the trail right and record it again.
 //!
@@ -16,7 +17,7 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudtrail::Client;
-use incident::{IncidentId, Settings, Text, TrailArn};
+use incident::{Arn, IncidentId, Settings, Text, TrailArn};
 use jiff::Timestamp;
 use ledger::Ledger;
 use schemars::JsonSchema;
@@ -62,19 +63,22 @@ pub struct Output {
 pub struct RecordBaseline {
     cloudtrail: Client,
     ledger: Ledger,
+    /// The role that a recreated trail can be given.
+    logs_role: Option<Arn>,
     now: fn() -> Timestamp,
 }
 
 impl RecordBaseline {
-    /// Reads the setting `LEDGER_TABLE`.
+    /// Reads the settings `LEDGER_TABLE` and, where there is one, `TRAIL_LOGS_ROLE_ARN`.
     ///
     /// # Errors
-    /// When it is missing.
+    /// Names the setting that is missing or does not parse.
     pub fn from_env(config: &SdkConfig) -> Result<Self, Failure> {
-        let config = worker::CONTROL.on(config);
+        let (settings, config) = (Settings::from_env(), worker::CONTROL.on(config));
         Ok(Self {
             cloudtrail: Client::new(&config),
-            ledger: Ledger::from_settings(&config, &Settings::from_env())?,
+            ledger: Ledger::from_settings(&config, &settings)?,
+            logs_role: settings.optional("TRAIL_LOGS_ROLE_ARN")?,
             now: Timestamp::now,
         })
     }
@@ -100,7 +104,8 @@ impl RecordBaseline {
                 "there is no trail {arn}: a baseline is taken of a trail that exists"
             )));
         };
-        let ill = trail::health(&client, arn, &trail).await?;
+        let mut ill = trail::health(&client, arn, &trail).await?;
+        ill.extend(self.unrestorable(&trail));
         if !ill.is_empty() {
             return Err(Failure::Rejected(format!(
                 "trail {name} is not healthy and was not recorded: {}",
@@ -135,6 +140,17 @@ impl RecordBaseline {
                 described(&trail),
                 news(&trail, previous.as_ref()),
             ),
+        })
+    }
+
+    /// Why a deleted trail could not be made like this one again.
+    fn unrestorable(&self, trail: &Trail) -> Option<String> {
+        let role = trail.settings.cloud_watch_logs_role_arn.as_deref()?;
+        (self.logs_role.as_ref().map(Arn::as_str) != Some(role)).then(|| {
+            format!(
+                "it writes to CloudWatch Logs by {role}, which could not be given to it again after a \
+                 deletion: set the template's parameter TrailLogsRoleArn to that role"
+            )
         })
     }
 
@@ -257,6 +273,7 @@ mod tests {
         logging: bool,
         refuses: HashMap<&'static str, &'static str>,
         baseline: Option<String>,
+        logs_role: Option<Arn>,
     }
 
     impl Default for World {
@@ -266,6 +283,7 @@ mod tests {
                 logging: true,
                 refuses: HashMap::new(),
                 baseline: None,
+                logs_role: None,
             }
         }
     }
@@ -304,7 +322,8 @@ mod tests {
                 .set_s3_key_prefix(settings.s3_key_prefix)
                 .include_global_service_events(settings.include_global_service_events)
                 .is_multi_region_trail(settings.is_multi_region_trail)
-                .log_file_validation_enabled(settings.log_file_validation_enabled);
+                .log_file_validation_enabled(settings.log_file_validation_enabled)
+                .set_cloud_watch_logs_role_arn(settings.cloud_watch_logs_role_arn);
             let trail = GetTrailOutput::builder().trail(trail.build()).build();
             let get = self.answer("GetTrail", trail);
             let get = mock!(Client::get_trail)
@@ -364,6 +383,7 @@ mod tests {
             let worker = RecordBaseline {
                 cloudtrail,
                 ledger: Ledger::new(ledger, "ledger"),
+                logs_role: self.logs_role.clone(),
                 now,
             };
             let answered = Box::pin(answer(&worker, &payload)).await;
@@ -456,6 +476,34 @@ mod tests {
         assert_eq!(failure.name(), "Rejected");
         assert_eq!(written, 0);
         insta::assert_snapshot!(failure, @"trail main is not healthy and was not recorded: it is not logging; it records one region only");
+    }
+
+    #[tokio::test]
+    async fn a_role_that_a_deleted_trail_could_not_be_given_again_is_refused() {
+        let role = |name: &str| format!("arn:aws:iam::123456789012:role/{name}");
+        let mut world = World::default();
+        world.trail.settings.cloud_watch_logs_role_arn = Some(role("trail"));
+        for given in [None, Some(role("other"))] {
+            world.logs_role = given.map(|arn| arn.parse().unwrap());
+            let (output, written) = world.record().await;
+            let failure = output.unwrap_err();
+            assert_eq!((failure.name(), written), ("Rejected", 0));
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(failure, @"trail main is not healthy and was not recorded: it writes to CloudWatch Logs by arn:aws:iam::123456789012:role/trail, which could not be given to it again after a deletion: set the template's parameter TrailLogsRoleArn to that role");
+            }
+        }
+
+        world.logs_role = Some(role("trail").parse().unwrap());
+        let (output, written) = world.record().await;
+        assert!(output.unwrap().changed);
+        assert_eq!(written, 1);
+
+        world.trail.settings.cloud_watch_logs_role_arn = None;
+        let (output, _) = world.record().await;
+        assert!(
+            output.unwrap().changed,
+            "a role that is given need not be used"
+        );
     }
 
     #[tokio::test]

@@ -61,12 +61,7 @@ impl Home {
 
     /// Creates the trail with all that `CreateTrail` can set; false when it exists by now.
     pub(crate) async fn create(&self, baseline: &Trail) -> Result<bool, Failure> {
-        let tags = baseline
-            .tags
-            .iter()
-            .map(|(key, value)| Tag::builder().key(key).value(value).build())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(unwritable)?;
+        let tags = tags_of(baseline)?;
         let settings = baseline.settings.clone();
         let created = self
             .client
@@ -82,7 +77,7 @@ impl Home {
             .set_cloud_watch_logs_log_group_arn(settings.cloud_watch_logs_log_group_arn)
             .set_cloud_watch_logs_role_arn(settings.cloud_watch_logs_role_arn)
             .is_organization_trail(settings.is_organization_trail)
-            .recursive_logging(settings.recursive_logging)
+            .set_recursive_logging(Some(false).filter(|_| !settings.recursive_logging))
             .set_tags_list(Some(tags).filter(|tags| !tags.is_empty()))
             .send()
             .await;
@@ -100,32 +95,58 @@ impl Home {
         }
     }
 
+    /// Makes `now` the settings of `baseline`, sending those that differ and no other: what has
+    /// not changed cannot be refused.
     pub(crate) async fn update(&self, now: &Settings, baseline: &Settings) -> Result<(), Failure> {
-        let baseline = baseline.clone();
+        let logs = |settings: &Settings| {
+            (
+                settings.cloud_watch_logs_log_group_arn.clone(),
+                settings.cloud_watch_logs_role_arn.clone(),
+            )
+        };
+        // CloudTrail takes a log group and its role together only.
+        let (group, role) = over(&logs(now), &logs(baseline)).unzip();
         self.client
             .update_trail()
             .name(self.arn.to_string())
-            .s3_bucket_name(baseline.s3_bucket_name)
-            .set_s3_key_prefix(over(now.s3_key_prefix.as_deref(), baseline.s3_key_prefix))
-            .set_sns_topic_name(over(now.sns_topic.as_deref(), baseline.sns_topic))
-            .include_global_service_events(baseline.include_global_service_events)
-            .is_multi_region_trail(baseline.is_multi_region_trail)
-            .enable_log_file_validation(baseline.log_file_validation_enabled)
-            .set_kms_key_id(over(now.kms_key_id.as_deref(), baseline.kms_key_id))
-            .set_cloud_watch_logs_log_group_arn(over(
-                now.cloud_watch_logs_log_group_arn.as_deref(),
-                baseline.cloud_watch_logs_log_group_arn,
+            .set_s3_bucket_name(over(&now.s3_bucket_name, &baseline.s3_bucket_name))
+            .set_s3_key_prefix(over(&now.s3_key_prefix, &baseline.s3_key_prefix).map(cleared))
+            .set_sns_topic_name(over(&now.sns_topic, &baseline.sns_topic).map(cleared))
+            .set_include_global_service_events(over(
+                &now.include_global_service_events,
+                &baseline.include_global_service_events,
             ))
-            .set_cloud_watch_logs_role_arn(over(
-                now.cloud_watch_logs_role_arn.as_deref(),
-                baseline.cloud_watch_logs_role_arn,
+            .set_is_multi_region_trail(over(
+                &now.is_multi_region_trail,
+                &baseline.is_multi_region_trail,
             ))
-            .is_organization_trail(baseline.is_organization_trail)
-            .recursive_logging(baseline.recursive_logging)
+            .set_enable_log_file_validation(over(
+                &now.log_file_validation_enabled,
+                &baseline.log_file_validation_enabled,
+            ))
+            .set_kms_key_id(over(&now.kms_key_id, &baseline.kms_key_id).map(cleared))
+            .set_cloud_watch_logs_log_group_arn(group.map(cleared))
+            .set_cloud_watch_logs_role_arn(role.map(cleared))
+            .set_is_organization_trail(over(
+                &now.is_organization_trail,
+                &baseline.is_organization_trail,
+            ))
+            .set_recursive_logging(over(&now.recursive_logging, &baseline.recursive_logging))
             .send()
             .await
             .map(|_| ())
             .map_err(|error| Failure::aws("cloudtrail:UpdateTrail", &error))
+    }
+
+    pub(crate) async fn add_tags(&self, baseline: &Trail) -> Result<(), Failure> {
+        self.client
+            .add_tags()
+            .resource_id(self.arn.to_string())
+            .set_tags_list(Some(tags_of(baseline)?))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| Failure::aws("cloudtrail:AddTags", &error))
     }
 
     /// Replaces the event selectors as a whole: advanced and basic ones are never sent together.
@@ -157,9 +178,21 @@ impl Home {
     }
 }
 
-/// What sets `baseline` over what is set `now`: what is left out stays, an empty text clears.
-fn over(now: Option<&str>, baseline: Option<String>) -> Option<String> {
-    baseline.or(now.map(|_| String::new()))
+/// What sets `baseline` over what is set `now`: what is left out stays.
+fn over<T: Clone + PartialEq>(now: &T, baseline: &T) -> Option<T> {
+    (now != baseline).then(|| baseline.clone())
+}
+
+/// An empty text clears a setting.
+fn cleared(setting: Option<String>) -> String {
+    setting.unwrap_or_default()
+}
+
+fn tags_of(baseline: &Trail) -> Result<Vec<Tag>, Failure> {
+    let tags = baseline.tags.iter();
+    tags.map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect::<Result<_, _>>()
+        .map_err(unwritable)
 }
 
 fn unwritable(error: impl std::fmt::Display) -> Failure {

@@ -5,9 +5,15 @@
 //! with the baseline that `record-baseline` took, and what differs is put back: settings, event
 //! selectors, insight selectors. A deleted trail is created from its baseline, tags included, and
 //! started as soon as CloudTrail allows a second `StartLogging`; what the creation dropped is put
-//! back like any other difference. A step that fails does not stop the next one. Without a
-//! baseline, or without the ledger that keeps it, the trail is started and the answer says what was
-//! not compared; a trail that was deleted can then only be reported.
+//! back like any other difference. A step that fails does not stop the next one.
+//!
+//! **All or nothing?** CloudTrail refuses a whole call for one setting: a log group whose role may
+//! not be passed, a key that is gone. So a creation that is refused is tried again with the essentials,
+//! where to record and what, and an update, which holds only what differs, one part at a time. What
+//! stays refused is the failure of a run whose trail is there and logging.
+//!
+//! **Left for a human**: what was not compared, for want of a baseline, of the ledger that keeps it
+//! or of an API that tells. Without a baseline a trail that was deleted can only be reported.
 //!
 //! **Was it stopped?** That is read after the call, from `GetTrailStatus`, since nothing may come
 //! before it. The trail counts as started by this run when its logging began no earlier than the
@@ -21,12 +27,12 @@
 //! which an operator, with their own credentials, brings the state before the incident back.
 //!
 //! **Calls.** `cloudtrail:StartLogging`, `GetTrailStatus`, `GetTrail`, `GetEventSelectors`,
-//! `GetInsightSelectors`, `ListTags`, and as needed `DescribeTrails`, `CreateTrail` (with
-//! `AddTags`), `UpdateTrail`, `PutEventSelectors`, `PutInsightSelectors`, all in the trail's home
-//! region and by its full ARN; `iam:PassRole` for the role that writes to the log group;
-//! `dynamodb:GetItem` beside the first call, `UpdateItem` before a change, `DeleteItem` on an undo.
-//! CloudTrail allows one `StartLogging`, `UpdateTrail` and `PutEventSelectors` a second: one run
-//! calls the first twice at most, 1.1 s apart, and the others once.
+//! `GetInsightSelectors`, `ListTags`, and as needed `DescribeTrails`, `CreateTrail`, `AddTags`,
+//! `UpdateTrail`, `PutEventSelectors`, `PutInsightSelectors`, all in the trail's home region and by
+//! its full ARN; `iam:PassRole` for the role that writes to the log group; `dynamodb:GetItem` beside
+//! the first call, `UpdateItem` before a change, `DeleteItem` on an undo. CloudTrail allows one
+//! `StartLogging`, `UpdateTrail` and `PutEventSelectors` a second: one run calls the first twice at
+//! most and the second five times, 1.1 s apart, and the third once.
 //!
 //! **A second run** starts a logging trail again, finds no difference and changes nothing. It
 //! finishes what an earlier run left half-done, and when two runs recreate a trail at once, the
@@ -36,7 +42,10 @@
 
 mod home;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudtrail::Client;
@@ -46,13 +55,13 @@ use ledger::{Done, Hold, Ledger, Release};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use trail::{EventSelectors, Status, Trail};
 use worker::{Failure, Worker};
 
 use home::{Home, MECHANISM, Start};
 
-/// Between two calls of `StartLogging`, of which CloudTrail allows one a second.
+/// Between two calls of `StartLogging` or `UpdateTrail`, of which CloudTrail allows one a second.
 const PACE: Duration = Duration::from_millis(1_100);
 
 /// Which trail is restored, and for which incident.
@@ -150,6 +159,7 @@ impl RestoreCloudTrail {
         if let Some(baseline) = run.baseline_of_existing(baseline)
             && let Some(current) = run.current(current)
         {
+            run.compares_insights(&current, &baseline);
             if current.differences(&baseline).is_empty() {
                 run.found("it equals its baseline".to_owned());
             } else {
@@ -208,6 +218,7 @@ impl RestoreCloudTrail {
             "is stopped and would be started".to_owned()
         });
         if let Some(baseline) = run.baseline_of_existing(baseline) {
+            run.compares_insights(&current, &baseline);
             let differences = current.differences(&baseline);
             run.found(if differences.is_empty() {
                 "it equals its baseline".to_owned()
@@ -262,8 +273,18 @@ async fn recreate(
     called: Instant,
     run: &mut Run,
 ) -> Result<(), Failure> {
-    match home.create(baseline).await {
-        Ok(true) => run.did("was deleted and is recreated from its baseline".to_owned()),
+    let mut asked = baseline.clone();
+    let mut created = home.create(&asked).await;
+    if let Err(refusal) = created {
+        run.failures.push(refusal);
+        asked = essentials_of(baseline);
+        created = home.create(&asked).await;
+    }
+    match created {
+        Ok(true) if run.failures.is_empty() => {
+            run.did("was deleted and is recreated from its baseline".to_owned());
+        }
+        Ok(true) => run.did("was deleted and is recreated with the essentials only".to_owned()),
         Ok(false) => run.found("was deleted and recreated by another run".to_owned()),
         Err(failure) => {
             let context = format!("trail {} is deleted and was not recreated", run.name);
@@ -285,10 +306,10 @@ async fn recreate(
     }
     let current = match current {
         Ok(Some(current)) => current,
-        Ok(None) => as_created(baseline),
+        Ok(None) => as_created(&asked),
         Err(failure) => {
             run.failures.push(failure);
-            as_created(baseline)
+            as_created(&asked)
         }
     };
     // Where insights cannot be read, a new trail has none.
@@ -297,7 +318,28 @@ async fn recreate(
         ..current
     };
     converge(home, &current, baseline, run).await;
+    if current.tags != baseline.tags {
+        let put = home.add_tags(baseline).await;
+        run.put_back(vec!["tags".to_owned()], put);
+    }
     Ok(())
+}
+
+/// What a trail cannot record without: where to, and what of. No other service has a say in it but
+/// the bucket, and the organization where it is the organization's trail.
+fn essentials_of(baseline: &Trail) -> Trail {
+    Trail {
+        settings: trail::Settings {
+            sns_topic: None,
+            kms_key_id: None,
+            cloud_watch_logs_log_group_arn: None,
+            cloud_watch_logs_role_arn: None,
+            recursive_logging: true,
+            ..baseline.settings.clone()
+        },
+        tags: BTreeMap::new(),
+        ..baseline.clone()
+    }
 }
 
 /// What `CreateTrail` makes of a baseline: everything but the selectors.
@@ -311,10 +353,8 @@ fn as_created(baseline: &Trail) -> Trail {
 
 /// Puts back whatever differs from the baseline; what fails stops nothing else.
 async fn converge(home: &Home, current: &Trail, baseline: &Trail, run: &mut Run) {
-    let settings = current.settings.differences(&baseline.settings);
-    if !settings.is_empty() {
-        let put = home.update(&current.settings, &baseline.settings).await;
-        run.put_back(settings, put);
+    if current.settings != baseline.settings {
+        update(home, &current.settings, &baseline.settings, run).await;
     }
     if current.event_selectors != baseline.event_selectors {
         let put = home.put_event_selectors(baseline).await;
@@ -324,6 +364,49 @@ async fn converge(home: &Home, current: &Trail, baseline: &Trail, run: &mut Run)
         let put = home.put_insight_selectors(baseline).await;
         run.put_back(vec!["insightSelectors".to_owned()], put);
     }
+}
+
+/// Puts back the settings that differ: together, or one part at a time where that is refused.
+async fn update(home: &Home, now: &trail::Settings, baseline: &trail::Settings, run: &mut Run) {
+    let whole = home.update(now, baseline).await;
+    let parts = parts_of(now, baseline);
+    if matches!(whole, Ok(()) | Err(Failure::Transient(_))) || parts.len() < 2 {
+        return run.put_back(now.differences(baseline), whole);
+    }
+    for part in parts {
+        sleep(PACE).await;
+        let put = home.update(now, &part).await;
+        run.put_back(now.differences(&part), put);
+    }
+}
+
+/// `now` with one part of `baseline` each, what is recorded and where to first; only the parts that
+/// change anything.
+fn parts_of(now: &trail::Settings, baseline: &trail::Settings) -> Vec<trail::Settings> {
+    let (now, baseline) = (now.clone(), baseline.clone());
+    let parts = [
+        trail::Settings {
+            sns_topic: now.sns_topic.clone(),
+            kms_key_id: now.kms_key_id.clone(),
+            cloud_watch_logs_log_group_arn: now.cloud_watch_logs_log_group_arn.clone(),
+            cloud_watch_logs_role_arn: now.cloud_watch_logs_role_arn.clone(),
+            ..baseline.clone()
+        },
+        trail::Settings {
+            kms_key_id: baseline.kms_key_id,
+            ..now.clone()
+        },
+        trail::Settings {
+            cloud_watch_logs_log_group_arn: baseline.cloud_watch_logs_log_group_arn,
+            cloud_watch_logs_role_arn: baseline.cloud_watch_logs_role_arn,
+            ..now.clone()
+        },
+        trail::Settings {
+            sns_topic: baseline.sns_topic,
+            ..now.clone()
+        },
+    ];
+    parts.into_iter().filter(|part| *part != now).collect()
 }
 
 /// Whether `StartLogging`, called at `called_at`, started the trail.
@@ -356,6 +439,7 @@ struct Run {
     steps: Vec<String>,
     put_back: Vec<String>,
     failures: Vec<Failure>,
+    left: Vec<String>,
 }
 
 impl Run {
@@ -366,6 +450,7 @@ impl Run {
             steps: Vec::new(),
             put_back: Vec::new(),
             failures: Vec::new(),
+            left: Vec::new(),
         }
     }
 
@@ -376,6 +461,12 @@ impl Run {
     fn did(&mut self, deed: String) {
         self.changed = true;
         self.steps.push(deed);
+    }
+
+    /// Says what this run cannot see to.
+    fn leave(&mut self, what: String) {
+        self.steps.push(what.clone());
+        self.left.push(what);
     }
 
     fn put_back(&mut self, fields: Vec<String>, put: Result<(), Failure>) {
@@ -440,16 +531,25 @@ impl Run {
     fn baseline_of_existing(&mut self, baseline: Result<Option<Trail>, Failure>) -> Option<Trail> {
         match baseline {
             Ok(Some(baseline)) => return Some(baseline),
-            Ok(None) => self.found(
+            Ok(None) => self.leave(
                 "no baseline is recorded, so its settings could not be compared: check them, then \
                  start the record-baseline runbook"
                     .to_owned(),
             ),
-            Err(failure) => self.found(format!(
+            Err(failure) => self.leave(format!(
                 "its settings were not compared with the baseline ({failure})"
             )),
         }
         None
+    }
+
+    fn compares_insights(&mut self, current: &Trail, baseline: &Trail) {
+        if current.hides_insights(baseline) {
+            self.leave(
+                "its insight selectors cannot be read and were not compared with the baseline"
+                    .to_owned(),
+            );
+        }
     }
 
     /// The baseline to recreate a trail from; without one nobody here knows what it was.
@@ -472,31 +572,30 @@ impl Run {
     }
 
     /// The answer, or the failure: a transient one first, since a retry may finish what is left.
+    /// Where the ledger does not know the state before, it is an answer all the same: it carries
+    /// that state, which a retry could not find out any more.
     fn end(mut self, undo: Vec<Hold>) -> Result<Done, Failure> {
         if !self.put_back.is_empty() {
             self.did(format!("put back: {}", self.put_back.join(", ")));
         }
         let summary = format!("trail {} {}", self.name, self.steps.join("; "));
+        // Parts of one call are mostly refused alike.
+        self.failures.dedup();
         let transient = |failure: &Failure| matches!(failure, Failure::Transient(_));
         let worst = self.failures.iter().position(transient).unwrap_or(0);
-        if self.failures.is_empty() {
+        let all: Vec<_> = self.failures.iter().map(ToString::to_string).collect();
+        if self.failures.is_empty() || !undo.is_empty() {
             return Ok(Done {
                 changed: self.changed,
                 summary,
                 undo,
-                left: Vec::new(),
+                left: [self.left, all].concat(),
             });
         }
-        let all: Vec<_> = self.failures.iter().map(ToString::to_string).collect();
-        let note = if undo.is_empty() {
-            ""
-        } else {
-            "; the ledger did not record its state before"
-        };
         Err(self
             .failures
             .swap_remove(worst)
-            .rephrase(|_| format!("{summary}; failed: {}{note}", all.join("; "))))
+            .rephrase(|_| format!("{summary}; failed: {}", all.join("; "))))
     }
 }
 
@@ -510,6 +609,7 @@ mod tests {
     use aws_sdk_cloudtrail::{
         config::{http::HttpResponse, retry::RetryConfig},
         operation::{
+            add_tags::AddTagsOutput,
             create_trail::{CreateTrailInput, CreateTrailOutput},
             describe_trails::DescribeTrailsOutput,
             get_event_selectors::GetEventSelectorsOutput,
@@ -612,6 +712,8 @@ mod tests {
         creation: Creation,
         /// The error code of each call that is refused.
         refuses: HashMap<&'static str, &'static str>,
+        /// The error code of a call that would give the trail a role.
+        refuses_role: Option<&'static str>,
         items: HashMap<String, HashMap<String, AttributeValue>>,
         calls: Vec<(&'static str, Instant)>,
         created: Option<CreateTrailInput>,
@@ -626,6 +728,11 @@ mod tests {
                 Some(MISTAKEN) => Err("InvalidHomeRegionException"),
                 _ => Err("InvalidTrailNameException"),
             }
+        }
+
+        fn may_pass(&self, role: Option<&str>) -> Result<(), &'static str> {
+            let passed = role.is_some_and(|role| !role.is_empty());
+            self.refuses_role.filter(|_| passed).map_or(Ok(()), Err)
         }
 
         fn start(&mut self) {
@@ -779,7 +886,34 @@ mod tests {
         [status, get, selectors, insights, tags, describe]
     }
 
-    fn changes(world: &Shared) -> [Rule; 5] {
+    fn created_by(request: CreateTrailInput) -> Trail {
+        let tags = request.tags_list().iter();
+        Trail {
+            name: request.name.clone().unwrap(),
+            event_selectors: EventSelectors::everything_managed(),
+            insight_selectors: Some(BTreeSet::new()),
+            tags: tags.map(pair).collect(),
+            settings: trail::Settings {
+                s3_bucket_name: request.s3_bucket_name.unwrap(),
+                s3_key_prefix: request.s3_key_prefix,
+                sns_topic: request.sns_topic_name,
+                include_global_service_events: request.include_global_service_events.unwrap(),
+                is_multi_region_trail: request.is_multi_region_trail.unwrap(),
+                log_file_validation_enabled: request.enable_log_file_validation.unwrap(),
+                kms_key_id: request.kms_key_id,
+                cloud_watch_logs_log_group_arn: request.cloud_watch_logs_log_group_arn,
+                cloud_watch_logs_role_arn: request.cloud_watch_logs_role_arn,
+                is_organization_trail: request.is_organization_trail.unwrap(),
+                recursive_logging: request.recursive_logging.unwrap_or(true),
+            },
+        }
+    }
+
+    fn pair(tag: &Tag) -> (String, String) {
+        (tag.key.clone(), tag.value.clone().unwrap())
+    }
+
+    fn changes(world: &Shared) -> [Rule; 6] {
         let start = on!(world, Client::start_logging, |world, request| {
             world.named(request.name())?;
             if world.creation == Creation::Slow {
@@ -789,8 +923,8 @@ mod tests {
             Ok(StartLoggingOutput::builder().build())
         });
         let create = on!(world, Client::create_trail, |world, request| {
-            let mut trail = as_created(&healthy());
-            trail.insight_selectors = Some(BTreeSet::new());
+            world.may_pass(request.cloud_watch_logs_role_arn())?;
+            let mut trail = created_by(request.clone());
             if world.creation == Creation::WithoutLogGroup {
                 trail.settings.cloud_watch_logs_log_group_arn = None;
                 trail.settings.cloud_watch_logs_role_arn = None;
@@ -807,14 +941,17 @@ mod tests {
             Ok(CreateTrailOutput::builder().build())
         });
         let update = on!(world, Client::update_trail, |world, request| {
+            world.may_pass(request.cloud_watch_logs_role_arn())?;
             let settings = &mut world.named(request.name())?.settings;
             let set = |field: &mut Option<String>, value: &Option<String>| {
                 if let Some(value) = value {
                     *field = Some(value.clone()).filter(|value| !value.is_empty());
                 }
             };
-            settings.s3_bucket_name = request.s3_bucket_name.clone().unwrap();
-            settings.is_multi_region_trail = request.is_multi_region_trail.unwrap();
+            let bucket = &mut settings.s3_bucket_name;
+            *bucket = request.s3_bucket_name.clone().unwrap_or(bucket.clone());
+            let multi_region = &mut settings.is_multi_region_trail;
+            *multi_region = request.is_multi_region_trail.unwrap_or(*multi_region);
             set(&mut settings.s3_key_prefix, &request.s3_key_prefix);
             set(&mut settings.kms_key_id, &request.kms_key_id);
             set(
@@ -846,7 +983,12 @@ mod tests {
                 Some(insights.map(<_>::from).collect());
             Ok(PutInsightSelectorsOutput::builder().build())
         });
-        [start, create, update, selectors, insights]
+        let tags = on!(world, Client::add_tags, |world, request| {
+            let trail = world.named(request.resource_id())?;
+            trail.tags.extend(request.tags_list().iter().map(pair));
+            Ok(AddTagsOutput::builder().build())
+        });
+        [start, create, update, selectors, insights, tags]
     }
 
     fn only_management() -> AdvancedEventSelector {
@@ -954,6 +1096,13 @@ mod tests {
             .collect()
     }
 
+    /// When a call was made, each time.
+    fn at(world: &Shared, wanted: &str) -> Vec<Instant> {
+        let world = world.lock().unwrap();
+        let calls = world.calls.iter().filter(|(call, _)| *call == wanted);
+        calls.map(|(_, at)| *at).collect()
+    }
+
     fn first_call(world: &Shared) -> &'static str {
         world.lock().unwrap().calls[0].0
     }
@@ -1054,7 +1203,7 @@ mod tests {
             json!({"existed": true, "trail": tampered()})
         );
         insta::assert_snapshot!(done.summary, @"trail main was logging already; put back: isMultiRegionTrail, kmsKeyId, s3BucketName, eventSelectors, insightSelectors");
-        assert!(done.changed && done.undo.is_empty());
+        assert!(done.changed && done.undo.is_empty() && done.left.is_empty());
 
         let again = run_again(&world).await.unwrap();
         assert_eq!(writes(&world), ["start_logging"]);
@@ -1062,14 +1211,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_baseline_has_not_is_cleared_and_what_neither_has_is_left_out() {
+    async fn what_the_baseline_has_not_is_cleared_and_what_is_as_it_was_is_not_sent() {
         let world = logging(tampered());
+        // Not what differs, so it does not come into it.
+        world.lock().unwrap().refuses_role = Some("AccessDeniedException");
         run(&world).await.unwrap();
         let updated = world.lock().unwrap().updated.clone().unwrap();
-        assert_eq!(updated.kms_key_id(), Some(""));
-        assert_eq!(updated.sns_topic_name(), None);
-        assert_eq!(updated.s3_key_prefix(), Some("crm"));
-        assert_eq!(updated.enable_log_file_validation(), Some(true));
+        let expected = UpdateTrailInput::builder()
+            .name(ARN)
+            .s3_bucket_name("logs")
+            .is_multi_region_trail(true)
+            .kms_key_id("");
+        assert_eq!(updated, expected.build().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_log_group_and_its_role_are_sent_together() {
+        let mut tampered = healthy();
+        tampered.settings.cloud_watch_logs_log_group_arn = Some("arn:aws:logs:mine".to_owned());
+        let world = logging(tampered);
+        run(&world).await.unwrap();
+        assert_eq!(trail_of(&world), healthy());
+        let updated = world.lock().unwrap().updated.clone().unwrap();
+        let settings = healthy().settings;
+        let expected = UpdateTrailInput::builder()
+            .name(ARN)
+            .set_cloud_watch_logs_log_group_arn(settings.cloud_watch_logs_log_group_arn)
+            .set_cloud_watch_logs_role_arn(settings.cloud_watch_logs_role_arn);
+        assert_eq!(updated, expected.build().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_together_is_put_back_part_by_part_a_second_apart() {
+        let mut changed = tampered();
+        changed.settings.cloud_watch_logs_log_group_arn = None;
+        changed.settings.cloud_watch_logs_role_arn = None;
+        let world = logging(changed);
+        world.lock().unwrap().refuses_role = Some("AccessDeniedException");
+        let failure = run(&world).await.unwrap_err();
+        let mut expected = healthy();
+        expected.settings.cloud_watch_logs_log_group_arn = None;
+        expected.settings.cloud_watch_logs_role_arn = None;
+        assert_eq!(trail_of(&world), expected);
+        assert_eq!(failure.name(), "AccessDenied");
+        insta::assert_snapshot!(failure, @"trail main was logging already; put back: isMultiRegionTrail, s3BucketName, kmsKeyId, eventSelectors, insightSelectors; failed: cloudtrail:UpdateTrail: AccessDeniedException: what AWS said");
+        let updates = at(&world, "update_trail");
+        assert_eq!(updates.len(), 4);
+        assert!(updates.windows(2).all(|pair| pair[1] - pair[0] >= PACE));
     }
 
     #[tokio::test]
@@ -1083,12 +1271,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn insights_that_cannot_be_read_are_left_alone() {
+    async fn insights_that_cannot_be_read_are_left_to_a_human() {
         let mut unknown = healthy();
         unknown.insight_selectors = None;
         let world = logging(unknown);
-        assert!(!run(&world).await.unwrap().changed);
+        let left = ["its insight selectors cannot be read and were not compared with the baseline"];
+        let done = run(&world).await.unwrap();
+        assert!(!done.changed);
+        assert_eq!(done.left, left);
         assert_eq!(writes(&world), ["start_logging"]);
+        assert_eq!(rehearse(&world).await.unwrap().left, left);
     }
 
     #[tokio::test(start_paused = true)]
@@ -1123,15 +1315,10 @@ mod tests {
     async fn start_logging_is_called_once_a_second_and_the_reads_do_not_wait() {
         let world = world(None);
         run(&world).await.unwrap();
-        let world = world.lock().unwrap();
-        let at = |wanted: &str| {
-            let calls = world.calls.iter().filter(|(call, _)| *call == wanted);
-            calls.map(|(_, at)| *at).collect::<Vec<_>>()
-        };
-        let starts = at("start_logging");
+        let starts = at(&world, "start_logging");
         assert_eq!(starts.len(), 2);
         assert!(starts[1] - starts[0] >= PACE);
-        assert_eq!(at("get_event_selectors"), [starts[0]]);
+        assert_eq!(at(&world, "get_event_selectors"), [starts[0]]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -1141,6 +1328,48 @@ mod tests {
         let done = run(&world).await.unwrap();
         assert_eq!(trail_of(&world), healthy());
         insta::assert_snapshot!(done.summary, @"trail main was deleted and is recreated from its baseline; logs again; put back: cloudWatchLogsLogGroupArn, cloudWatchLogsRoleArn, eventSelectors, insightSelectors");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_creation_that_is_refused_is_tried_with_the_essentials_and_reported() {
+        let mut baseline = healthy();
+        baseline.settings.kms_key_id = Some("arn:aws:kms:eu-west-1:123456789012:key/k".to_owned());
+        for (code, name) in [
+            ("AccessDeniedException", "AccessDenied"),
+            ("InvalidCloudWatchLogsLogGroupArnException", "Rejected"),
+            ("ThrottlingException", "Transient"),
+        ] {
+            let world = world(None);
+            record(&world, Some(&baseline));
+            world.lock().unwrap().refuses_role = Some(code);
+            let failure = run(&world).await.unwrap_err();
+            assert_eq!(failure.name(), name, "{code}");
+            assert!(is_logging(&world), "{code}");
+            let created = world.lock().unwrap().created.clone().unwrap();
+            let essentials = CreateTrailInput::builder()
+                .name("main")
+                .s3_bucket_name("logs")
+                .s3_key_prefix("crm")
+                .include_global_service_events(true)
+                .is_multi_region_trail(true)
+                .enable_log_file_validation(true)
+                .is_organization_trail(false);
+            assert_eq!(created, essentials.build().unwrap());
+
+            if name != "Transient" {
+                let mut expected = baseline.clone();
+                expected.settings.cloud_watch_logs_log_group_arn = None;
+                expected.settings.cloud_watch_logs_role_arn = None;
+                assert_eq!(trail_of(&world), expected, "{code}");
+            }
+            if code == "AccessDeniedException" {
+                insta::assert_snapshot!(failure, @"trail main was deleted and is recreated with the essentials only; logs again; put back: kmsKeyId, eventSelectors, insightSelectors, tags; failed: cloudtrail:CreateTrail: AccessDeniedException: what AWS said; cloudtrail:UpdateTrail: AccessDeniedException: what AWS said");
+            }
+
+            world.lock().unwrap().refuses_role = None;
+            run(&world).await.unwrap();
+            assert_eq!(trail_of(&world), baseline, "{code}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -1210,6 +1439,12 @@ mod tests {
         let done = run(&world).await.unwrap();
         assert_eq!(writes(&world), ["start_logging"]);
         assert_eq!(trail_of(&world), tampered());
+        assert_eq!(
+            done.left,
+            [
+                "no baseline is recorded, so its settings could not be compared: check them, then start the record-baseline runbook"
+            ]
+        );
         insta::assert_snapshot!(done.summary, @"trail main was stopped at 2026-11-25T09:58:03Z and logs again; no baseline is recorded, so its settings could not be compared: check them, then start the record-baseline runbook");
     }
 
@@ -1229,6 +1464,7 @@ mod tests {
         refuse(&world, &[("get_item", "ResourceNotFoundException")]);
         let done = run(&world).await.unwrap();
         assert!(done.changed && is_logging(&world));
+        insta::assert_snapshot!(done.left.join("\n"), @"its settings were not compared with the baseline (dynamodb:GetItem: ResourceNotFoundException: what AWS said)");
         insta::assert_snapshot!(done.summary, @"trail main was stopped at 2026-11-25T09:58:03Z and logs again; its settings were not compared with the baseline (dynamodb:GetItem: ResourceNotFoundException: what AWS said)");
     }
 
@@ -1265,11 +1501,9 @@ mod tests {
             &world,
             &[refuses[0], ("update_trail", "AccessDeniedException")],
         );
-        let failure = run(&world).await.unwrap_err().to_string();
-        assert!(
-            failure.ends_with("; the ledger did not record its state before"),
-            "{failure}"
-        );
+        let done = run(&world).await.unwrap();
+        assert_eq!(done.undo.len(), 1);
+        insta::assert_snapshot!(done.left.join("\n"), @"cloudtrail:UpdateTrail: AccessDeniedException: what AWS said");
     }
 
     #[tokio::test]
@@ -1281,7 +1515,9 @@ mod tests {
             .unwrap()
             .items
             .insert(BASELINE.to_owned(), item);
-        insta::assert_snapshot!(run(&world).await.unwrap().summary, @"trail main was logging already; its settings were not compared with the baseline (the baseline is not readable: missing field `name`; record it anew)");
+        let done = run(&world).await.unwrap();
+        assert_eq!(done.left.len(), 1);
+        insta::assert_snapshot!(done.summary, @"trail main was logging already; its settings were not compared with the baseline (the baseline is not readable: missing field `name`; record it anew)");
     }
 
     #[tokio::test]
@@ -1315,7 +1551,7 @@ mod tests {
         insta::assert_snapshot!(failure, @"trail main was stopped at 2026-11-25T09:58:03Z and logs again; put back: isMultiRegionTrail, kmsKeyId, s3BucketName, insightSelectors; failed: cloudtrail:PutEventSelectors: AccessDeniedException: what AWS said");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn of_several_failures_the_transient_one_decides_since_a_retry_helps() {
         let world = logging(tampered());
         refuse(
@@ -1380,7 +1616,12 @@ mod tests {
         let failure = run(&world).await.unwrap_err();
         assert_eq!(
             writes(&world),
-            ["start_logging", "update_item", "create_trail"]
+            [
+                "start_logging",
+                "update_item",
+                "create_trail",
+                "create_trail"
+            ]
         );
         assert_eq!(failure.name(), "Rejected");
         insta::assert_snapshot!(failure, @"trail main is deleted and was not recreated: cloudtrail:CreateTrail: MaximumNumberOfTrailsExceededException: what AWS said");
@@ -1394,8 +1635,15 @@ mod tests {
         insta::assert_snapshot!(said(world(None)).await, @"trail main is deleted; it would be recreated from its baseline and started");
         let unrecorded = logging(healthy());
         record(&unrecorded, None);
+        assert_eq!(
+            rehearse(&unrecorded).await.unwrap().left,
+            [
+                "no baseline is recorded, so its settings could not be compared: check them, then start the record-baseline runbook"
+            ]
+        );
         insta::assert_snapshot!(said(unrecorded).await, @"trail main is logging; no baseline is recorded, so its settings could not be compared: check them, then start the record-baseline runbook");
-        assert!(!rehearse(&logging(tampered())).await.unwrap().changed);
+        let done = rehearse(&logging(tampered())).await.unwrap();
+        assert!(!done.changed && done.left.is_empty());
     }
 
     #[tokio::test]

@@ -31,7 +31,7 @@ use aws_sdk_iam::{
 use incident::{Actor, Containment, IncidentId, Settings, Tiers};
 use jiff::Timestamp;
 use ledger::{Done, Hold, Holds, Ledger, Release};
-use principal::{CUTOFF_MARGIN, Principal, REVOKE_POLICY, cutoff_of, revoke_document};
+use principal::{CUTOFF_MARGIN, Principal, REVOKE_POLICY, Room, cutoff_of, revoke_document};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -141,15 +141,8 @@ impl RevokeSessions {
                 Err(failure) => run.failures.push(failure),
             }
         }
-        match deny_older_sessions(&mut run, &mut holds, now).await {
-            Ok(()) => {}
-            // As a rule because the user's inline policies are as long as IAM allows.
-            Err(Failure::Rejected(why)) if run.principal.is_user() => {
-                run.failures.push(Failure::Rejected(format!(
-                    "{why}; the deny-all policy covers a user's sessions too"
-                )));
-            }
-            Err(failure) => run.failures.push(failure),
+        if let Err(failure) = deny_older_sessions(&mut run, &mut holds, now).await {
+            run.failures.push(failure);
         }
         run.end(holds.unrecorded())
     }
@@ -214,10 +207,15 @@ impl RevokeSessions {
         match (original, principal.inline(REVOKE_POLICY).await?) {
             (before, now) if before == now => run.found(format!("{policy} is as it was")),
             (Some(document), _) => {
-                let put = if dry_run {
-                    Ok(())
-                } else {
-                    principal.put_inline(REVOKE_POLICY, &document).await
+                let put = match principal.put_inline(REVOKE_POLICY, &document) {
+                    _ if dry_run => Ok(()),
+                    put => match put.await {
+                        Ok(Room::Enough) => Ok(()),
+                        Ok(Room::None) => Err(Failure::Rejected(format!(
+                            "{policy} finds no room among the inline policies"
+                        ))),
+                        Err(failure) => Err(failure),
+                    },
                 };
                 run.note(existed(put)?, &policy, "put back as it was");
             }
@@ -265,6 +263,14 @@ impl RevokeSessions {
     ) -> Result<Option<Value>, Failure> {
         let (input, resource) = (run.input, run.principal.arn().as_str());
         if !input.holds.is_empty() {
+            // An unreachable ledger cannot say who else holds it.
+            let others = self
+                .ledger
+                .is_held_by_others(&input.incident_id, resource, mechanism);
+            if others.await.unwrap_or(false) {
+                run.found(format!("{what} still held by another incident"));
+                return Ok(None);
+            }
             let held = input
                 .holds
                 .iter()
@@ -351,10 +357,18 @@ async fn deny_older_sessions(
         return Ok(());
     }
     let cutoff = now + CUTOFF_MARGIN;
-    if !run.input.dry_run {
-        principal
+    if !run.input.dry_run
+        && principal
             .put_inline(REVOKE_POLICY, &revoke_document(cutoff))
-            .await?;
+            .await?
+            == Room::None
+    {
+        // No failure: the deny-all policy denies these sessions too, and that is verified.
+        run.found(format!(
+            "{REVOKE_POLICY} finds no room among the inline policies, so older sessions end with \
+             the deny-all policy only"
+        ));
+        return Ok(());
     }
     run.note(true, &sessions(cutoff), "denied");
     Ok(())
@@ -421,26 +435,28 @@ impl<'a> Run<'a> {
     }
 
     /// The answer, or the failure: a transient one first, since a retry may finish what is left.
+    /// Where the ledger does not know of what was done, it is an answer all the same: it carries
+    /// the undo, which a retry could not find out any more.
     fn end(self, undo: Vec<Hold>) -> Result<Done, Failure> {
         let done = self.steps.join(", ");
         let is_final = |failure: &Failure| !matches!(failure, Failure::Transient(_));
-        let Some(failure) = self.failures.into_iter().min_by_key(is_final) else {
+        let mut failures = self.failures;
+        failures.sort_by_key(is_final);
+        if failures.is_empty() || !undo.is_empty() {
             return Ok(Done {
                 changed: self.changed,
                 summary: format!("{}: {done}", self.principal),
                 undo,
-                left: Vec::new(),
+                left: failures.iter().map(ToString::to_string).collect(),
             });
-        };
+        }
         let all_the_same = match done.as_str() {
             "" => String::new(),
             done => format!("; {}, all the same: {done}", self.principal),
         };
-        let unrecorded = match undo.as_slice() {
-            [] => "",
-            _ => "; the ledger did not record this",
-        };
-        Err(failure.rephrase(|why| format!("{why}{all_the_same}{unrecorded}")))
+        Err(failures
+            .swap_remove(0)
+            .rephrase(|why| format!("{why}{all_the_same}")))
     }
 }
 
@@ -645,9 +661,8 @@ mod tests {
     #[tokio::test]
     async fn when_inline_policies_are_full_the_keys_are_off_all_the_same() {
         let aws = Aws::user(&[(FIRST, Active)]).refusing("PutUserPolicy", "LimitExceeded");
-        let failure = aws.run(EVE, json!({})).await.unwrap_err();
-        assert_eq!(failure.name(), "Rejected");
-        insta::assert_snapshot!(failure, @"iam:PutUserPolicy: LimitExceeded: as AWS says; the deny-all policy covers a user's sessions too; IAM user eve, all the same: access key AKIA…MPLE turned off");
+        let done = aws.run(EVE, json!({})).await.unwrap();
+        insta::assert_snapshot!(done.summary, @"IAM user eve: access key AKIA…MPLE turned off, AWSRevokeOlderSessions finds no room among the inline policies, so older sessions end with the deny-all policy only");
         assert_eq!(aws.statuses(), [Inactive]);
     }
 
@@ -727,7 +742,7 @@ mod tests {
             ("GetRole", "ServiceFailure", "Transient"),
             ("PutRolePolicy", "Throttling", "Transient"),
             ("PutRolePolicy", "UnmodifiableEntity", "Protected"),
-            ("PutRolePolicy", "LimitExceeded", "Rejected"),
+            ("PutRolePolicy", "MalformedPolicyDocument", "Rejected"),
             ("PutRolePolicy", "NoSuchEntity", "TargetNotFound"),
         ] {
             let aws = Aws::role(None).refusing(call, code);
@@ -788,15 +803,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_says_that_the_ledger_does_not_know_what_was_done() {
+    async fn a_failure_does_not_lose_the_undo_that_the_ledger_does_not_know() {
         let aws = Aws::user(&[(FIRST, Active)])
             .refusing("ledger", "ServiceUnavailable")
-            .refusing("PutUserPolicy", "LimitExceeded");
-        let failure = aws.run(EVE, json!({})).await.unwrap_err();
-        assert!(
-            failure
-                .to_string()
-                .ends_with("; the ledger did not record this")
+            .refusing("PutUserPolicy", "MalformedPolicyDocument");
+        let done = aws.run(EVE, json!({})).await.unwrap();
+        assert_eq!(done.undo[0].original, json!({"status": "Active"}));
+        assert_eq!(
+            done.left,
+            ["iam:PutUserPolicy: MalformedPolicyDocument: as AWS says"]
         );
     }
 

@@ -41,7 +41,7 @@ pub struct Trail {
     pub event_selectors: EventSelectors,
     /// What `PutInsightSelectors` sets; none where this API does not tell.
     pub insight_selectors: Option<BTreeSet<InsightSelector>>,
-    /// The tags, which a recreated trail gets back. They decide nothing about what is recorded, so
+    /// The tags but AWS's own, which a recreated trail gets back. They decide nothing about what is recorded, so
     /// they do not count in [`Trail::differences`].
     pub tags: BTreeMap<String, String>,
 }
@@ -100,6 +100,13 @@ impl Trail {
             .as_ref()
             .zip(baseline.insight_selectors.as_ref())
             .is_some_and(|(ours, theirs)| ours != theirs)
+    }
+
+    /// Whether the insight selectors cannot be read here though `baseline` knows them, so that they
+    /// are not compared.
+    #[must_use]
+    pub fn hides_insights(&self, baseline: &Self) -> bool {
+        self.insight_selectors.is_none() && baseline.insight_selectors.is_some()
     }
 }
 
@@ -202,6 +209,7 @@ mod tests {
         other.insight_selectors = None;
         assert_eq!(other.differences(&trail()), [""; 0]);
         assert_eq!(trail().differences(&other), [""; 0]);
+        assert!(other.hides_insights(&trail()) && !trail().hides_insights(&other));
     }
 
     #[test]

@@ -164,6 +164,8 @@ async fn tags(client: &Client, trail: &TrailArn) -> Result<BTreeMap<String, Stri
         .unwrap_or_default()
         .into_iter()
         .flat_map(|resource| resource.tags_list.unwrap_or_default())
+        // AWS's own, such as CloudFormation's, which nobody else can set.
+        .filter(|tag| !tag.key.starts_with("aws:"))
         .map(|tag| (tag.key, tag.value.unwrap_or_default()))
         .collect())
 }
@@ -263,11 +265,15 @@ mod tests {
         mock!(Client::list_tags)
             .match_requests(|request| request.resource_id_list() == [arn().to_string()])
             .then_output(|| {
-                let tag = types::Tag::builder().key("owner").value("security");
+                let tag = |key: &str, value: &str| {
+                    let tag = types::Tag::builder().key(key).value(value);
+                    tag.build().unwrap()
+                };
                 ListTagsOutput::builder()
                     .resource_tag_list(
                         types::ResourceTag::builder()
-                            .tags_list(tag.build().unwrap())
+                            .tags_list(tag("owner", "security"))
+                            .tags_list(tag("aws:cloudformation:stack-name", "audit"))
                             .build(),
                     )
                     .build()

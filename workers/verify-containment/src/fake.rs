@@ -5,7 +5,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use aws_sdk_cloudtrail::operation::get_trail_status::{GetTrailStatusError, GetTrailStatusOutput};
+use aws_sdk_cloudtrail::{
+    config::{
+        ConfigBag, Intercept, Region, RuntimeComponents,
+        interceptors::BeforeTransmitInterceptorContextRef,
+    },
+    error::BoxError,
+    operation::{
+        get_event_selectors::{GetEventSelectorsError, GetEventSelectorsOutput},
+        get_insight_selectors::{GetInsightSelectorsError, GetInsightSelectorsOutput},
+        get_trail::{GetTrailError, GetTrailOutput},
+        get_trail_status::{GetTrailStatusError, GetTrailStatusOutput},
+        list_tags::{ListTagsError, ListTagsOutput},
+    },
+    types::{EventSelector, ReadWriteType, Trail, error::UnsupportedOperationException},
+};
 use aws_sdk_dynamodb::{
     operation::get_item::{GetItemError, GetItemOutput},
     types::AttributeValue,
@@ -39,6 +53,7 @@ use aws_sdk_iam::{
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
 use jiff::Timestamp;
 use ledger::Ledger;
+use serde_json::Value;
 
 /// What AWS answers, or its error code.
 type Answer<T> = Result<T, &'static str>;
@@ -46,7 +61,7 @@ type Answer<T> = Result<T, &'static str>;
 /// An access key: its id, its status, when it was created.
 pub(crate) type Key = (&'static str, StatusType, &'static str);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) gone: bool,
     pub(crate) boundary: Option<&'static str>,
@@ -56,21 +71,32 @@ pub(crate) struct State {
     pub(crate) password: Option<&'static str>,
     /// The hold of the denial, as JSON.
     pub(crate) before: Option<String>,
+    pub(crate) baseline: Option<Value>,
     pub(crate) logging: bool,
+    pub(crate) delivery_error: &'static str,
+    pub(crate) logs_delivery_error: &'static str,
+    pub(crate) bucket: &'static str,
+    /// Whether the trail takes what changes something, beside what reads.
+    pub(crate) changes: bool,
+    /// Where the calls about the trail went.
+    pub(crate) hosts: Vec<String>,
     pub(crate) refuses: HashMap<&'static str, &'static str>,
     calls: usize,
 }
 
 impl State {
-    fn answer(&mut self, call: &str) -> Answer<()> {
+    fn call(&mut self, call: &str) -> Answer<()> {
         self.calls += 1;
-        match self.refuses.get(call) {
-            Some(code) => Err(code),
-            None if self.gone && !call.ends_with("TrailStatus") && call != "GetItem" => {
-                Err("NoSuchEntity")
-            }
-            None => Ok(()),
+        self.refuses.get(call).map_or(Ok(()), |code| Err(code))
+    }
+
+    /// The same, of IAM.
+    fn answer(&mut self, call: &str) -> Answer<()> {
+        self.call(call)?;
+        if self.gone {
+            return Err("NoSuchEntity");
         }
+        Ok(())
     }
 
     /// One key a page, so that every test turns pages.
@@ -160,7 +186,7 @@ fn date(text: &str) -> DateTime {
 }
 
 /// AWS as the worker's clients see it.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Aws(Arc<Mutex<State>>);
 
 /// A rule that answers a call from the state.
@@ -317,41 +343,117 @@ impl Aws {
     }
 
     pub(crate) fn cloudtrail(&self) -> aws_sdk_cloudtrail::Client {
+        mock_client!(
+            aws_sdk_cloudtrail,
+            RuleMode::MatchAny,
+            &self.of_trails(),
+            |config| config
+                .retry_config(RetryConfig::disabled())
+                .region(Region::new("eu-west-1"))
+                .interceptor(self.clone())
+        )
+    }
+
+    fn of_trails(&self) -> Vec<Rule> {
         use aws_sdk_cloudtrail::Client;
-        let rule = rule!(
-            self,
-            Client::get_trail_status,
-            GetTrailStatusError,
-            |state, request| {
+        let insights = self.clone();
+        vec![
+            rule!(
+                self,
+                Client::get_trail_status,
+                GetTrailStatusError,
+                |state, _request| {
+                    state.call("GetTrailStatus").map(|()| {
+                        GetTrailStatusOutput::builder()
+                            .is_logging(state.logging)
+                            .latest_delivery_error(state.delivery_error)
+                            .latest_cloud_watch_logs_delivery_error(state.logs_delivery_error)
+                            .build()
+                    })
+                }
+            ),
+            rule!(self, Client::get_trail, GetTrailError, |state, request| {
                 assert!(request.name().unwrap().starts_with("arn:aws:cloudtrail:"));
-                state.answer("GetTrailStatus").map(|()| {
-                    GetTrailStatusOutput::builder()
-                        .is_logging(state.logging)
-                        .build()
+                state.call("GetTrail").map(|()| {
+                    let trail = Trail::builder()
+                        .s3_bucket_name(state.bucket)
+                        .include_global_service_events(true)
+                        .is_multi_region_trail(true)
+                        .log_file_validation_enabled(true);
+                    GetTrailOutput::builder().trail(trail.build()).build()
                 })
-            }
-        );
-        mock_client!(aws_sdk_cloudtrail, RuleMode::MatchAny, &[rule], |config| {
-            config.retry_config(RetryConfig::disabled())
-        })
+            }),
+            rule!(
+                self,
+                Client::get_event_selectors,
+                GetEventSelectorsError,
+                |state, _request| {
+                    state.call("GetEventSelectors").map(|()| {
+                        let kind = if state.changes {
+                            ReadWriteType::All
+                        } else {
+                            ReadWriteType::ReadOnly
+                        };
+                        let selector = EventSelector::builder().read_write_type(kind);
+                        GetEventSelectorsOutput::builder()
+                            .event_selectors(selector.build())
+                            .build()
+                    })
+                }
+            ),
+            mock!(Client::get_insight_selectors).then_compute_response(move |_| {
+                match insights.state().call("GetInsightSelectors") {
+                    Ok(()) => MockResponse::Output(GetInsightSelectorsOutput::builder().build()),
+                    // The only refusal that is not like any other call's.
+                    Err(_) => MockResponse::Error(
+                        GetInsightSelectorsError::UnsupportedOperationException(
+                            UnsupportedOperationException::builder().build(),
+                        ),
+                    ),
+                }
+            }),
+            rule!(self, Client::list_tags, ListTagsError, |state, _request| {
+                state
+                    .call("ListTags")
+                    .map(|()| ListTagsOutput::builder().build())
+            }),
+        ]
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
         use aws_sdk_dynamodb::Client;
         let rule = rule!(self, Client::get_item, GetItemError, |state, request| {
-            let mechanism = request.key().unwrap()["sk"].as_s().unwrap();
-            assert_eq!(mechanism, "deny-all-policy");
-            state.answer("GetItem").map(|()| {
-                let before = state
-                    .before
-                    .clone()
-                    .map(|json| HashMap::from([("original".to_owned(), AttributeValue::S(json))]));
-                GetItemOutput::builder().set_item(before).build()
+            state.call("GetItem").map(|()| {
+                let (name, json) = match request.key().unwrap()["sk"].as_s().unwrap().as_str() {
+                    "deny-all-policy" => ("original", state.before.clone()),
+                    "baseline" => ("baseline", state.baseline.as_ref().map(Value::to_string)),
+                    other => panic!("nothing is kept by {other}"),
+                };
+                let item =
+                    json.map(|json| HashMap::from([(name.to_owned(), AttributeValue::S(json))]));
+                GetItemOutput::builder().set_item(item).build()
             })
         });
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[rule], |config| {
             config.retry_config(RetryConfig::disabled())
         });
         Ledger::new(client, "ledger")
+    }
+}
+
+impl Intercept for Aws {
+    fn name(&self) -> &'static str {
+        "notes where a call goes"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let host = context.request().uri().to_owned();
+        self.state().hosts.push(host);
+        Ok(())
     }
 }

@@ -4,26 +4,31 @@
 //! leave a key, a password or a policy behind. So the runbook waits and asks this worker, which
 //! changes nothing.
 //!
-//! - **Principal.** The deny-all policy is attached, or is the permissions boundary; older sessions
-//!   are denied (of a user, the deny-all policy does that too); every access key is off; no password
-//!   since the event; no policy since the denial, as far as the ledger knows what was there before.
+//! - **Principal.** The deny-all policy is attached, or is the permissions boundary; it denies older
+//!   sessions too, since IAM evaluates every request anew, and where it is missing a policy of their
+//!   own must. Every access key is off; no password since the event; no policy since the denial, as
+//!   far as the ledger knows what was there before.
 //! - **Session.** The shared role's policy denies that session's tokens from before the event.
 //! - **None.** The actor was to be left alone: nothing to read.
-//! - **Trail**, where one is named: it is there, and logging.
+//! - **Trail**, where one is named: it is there, logging, and equal to its baseline.
 //!
 //! What cannot be read counts as not holding. A principal that is gone, permission that is lacking
 //! and calls worth repeating are failures; they say what was found about the trail all the same.
 //!
+//! **Left for a human**: what another round would not help. Policies or settings for which the
+//! ledger has nothing to compare with, insight selectors that AWS does not tell, log files that the
+//! trail could not deliver.
+//!
 //! **Calls.** `iam:GetUser`, `iam:GetUserPolicy`, `iam:ListUserPolicies`,
 //! `iam:ListAttachedUserPolicies` or the same four of a role; `iam:ListAccessKeys`,
-//! `iam:GetLoginProfile`; `cloudtrail:GetTrailStatus` in the trail's region; `dynamodb:GetItem`.
+//! `iam:GetLoginProfile`; `cloudtrail:GetTrailStatus`, `GetTrail`, `GetEventSelectors`,
+//! `GetInsightSelectors`, `ListTags` in the trail's region; `dynamodb:GetItem`. All at once.
 //!
 //! **Undo.** None. **A second run** reads again.
 
 use std::fmt;
 
-use aws_config::{Region, SdkConfig};
-use aws_sdk_cloudtrail::config::Builder;
+use aws_config::SdkConfig;
 use aws_sdk_iam::{
     Client,
     primitives::DateTime,
@@ -36,6 +41,7 @@ use principal::{Principal, REVOKE_POLICY, SESSION_POLICY, SessionDenials, cutoff
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use trail::{Status, Trail};
 use worker::{Failure, Worker};
 
 /// A summary is for people: the whole list is beside it.
@@ -59,7 +65,7 @@ pub struct Input {
     /// When the event happened: older sessions are denied, and nothing was created since.
     #[schemars(with = "String")]
     pub since: Timestamp,
-    /// The trail that must be logging.
+    /// The trail that must be logging and equal to its baseline.
     #[serde(default)]
     pub trail_arn: Option<TrailArn>,
     /// Whether the run changed nothing, so that there is nothing to verify.
@@ -75,6 +81,9 @@ pub struct Output {
     pub holds: bool,
     /// What does not hold, one line each, for people.
     pub missing: Vec<String>,
+    /// What could not be verified, or is wrong and no round repairs, one line each: the run ends red
+    /// while there is any.
+    pub left: Vec<String>,
     /// All of it in one sentence.
     pub summary: String,
 }
@@ -114,10 +123,15 @@ impl Worker for VerifyContainment {
             return Ok(Output {
                 holds: true,
                 missing: Vec::new(),
+                left: Vec::new(),
                 summary: "dry run: nothing to verify".to_owned(),
             });
         }
-        let (actor, trail) = tokio::join!(self.actor(&input), self.trail(input.trail_arn.as_ref()));
+        let (actor, trail) = tokio::join!(
+            self.actor(&input),
+            // Boxed: that many SDK calls side by side are more than a caller's stack should carry.
+            Box::pin(self.trail(input.trail_arn.as_ref())),
+        );
         actor?.answer(trail)
     }
 }
@@ -174,8 +188,7 @@ impl VerifyContainment {
         }
         if let Some(document) = found.read(revocation) {
             let revoked = document.as_deref().and_then(cutoff_of) >= Some(since);
-            // A user's sessions have the user's permissions: what denies the user denies them.
-            if !(revoked || denied && principal.is_user()) {
+            if !(revoked || denied) {
                 found.miss(format!("older sessions of {principal} are not revoked"));
             }
         }
@@ -196,28 +209,35 @@ impl VerifyContainment {
                 "{principal} was given a console password since the event"
             ));
         }
-        match Policies::of(before) {
-            Some(before) => {
-                for policy in attached.iter().flatten() {
-                    if policy != deny && !before.policies.contains(policy) {
-                        found.miss(format!(
-                            "policy {policy} was attached to {principal} since the event"
-                        ));
-                    }
-                }
-                for policy in inline.iter().flatten() {
-                    let ours = [REVOKE_POLICY, SESSION_POLICY].contains(&policy.as_str());
-                    if !ours && !before.inline_policies.contains(policy) {
-                        found.miss(format!(
-                            "inline policy {policy} was added to {principal} since the event"
-                        ));
-                    }
-                }
-            }
-            None => found.notes.push(
+        let Some(before) = Policies::of(before) else {
+            found.leave(
                 "policies could not be compared with those before: the ledger does not say"
                     .to_owned(),
-            ),
+            );
+            return found;
+        };
+        for policy in attached.iter().flatten() {
+            if policy != deny && !before.policies.contains(policy) {
+                found.miss(format!(
+                    "policy {policy} was attached to {principal} since it was denied"
+                ));
+            }
+        }
+        let Some(inline_before) = before.inline_policies else {
+            found.leave(
+                "inline policies could not be compared with those before: they could not be read \
+                 when the principal was denied"
+                    .to_owned(),
+            );
+            return found;
+        };
+        for policy in inline.iter().flatten() {
+            let ours = [REVOKE_POLICY, SESSION_POLICY].contains(&policy.as_str());
+            if !ours && !inline_before.contains(policy) {
+                found.miss(format!(
+                    "inline policy {policy} was added to {principal} since it was denied"
+                ));
+            }
         }
         found
     }
@@ -257,26 +277,25 @@ impl VerifyContainment {
         }
     }
 
-    /// Whether the trail is logging; the lack, in words, when it is not.
-    async fn trail(&self, trail: Option<&TrailArn>) -> Option<Result<(), String>> {
-        let trail = trail?;
-        let status = self
-            .cloudtrail
-            .get_trail_status()
-            .name(trail.arn().as_str())
-            .customize()
-            .config_override(Builder::new().region(Region::new(trail.region().to_owned())))
-            .send()
-            .await
-            .map_err(|error| Failure::aws("cloudtrail:GetTrailStatus", &error));
-        Some(match status {
-            Ok(status) if status.is_logging == Some(true) => Ok(()),
-            Ok(_) => Err("the trail is not logging".to_owned()),
-            Err(Failure::TargetNotFound(_)) => Err("the trail does not exist".to_owned()),
-            Err(failure) => Err(format!(
-                "whether the trail is logging could not be read: {failure}"
-            )),
-        })
+    /// Whether the trail is logging and equal to its baseline; none when no trail is named.
+    async fn trail(&self, arn: Option<&TrailArn>) -> Option<Watch> {
+        let arn = arn?;
+        let client = trail::client_for(&self.cloudtrail, arn);
+        let (status, current, baseline) = tokio::join!(
+            trail::status(&client, arn),
+            trail::read(&client, arn),
+            self.ledger.baseline(arn),
+        );
+        if matches!(status, Err(Failure::TargetNotFound(_))) || matches!(current, Ok(None)) {
+            return Some(Watch {
+                missing: vec!["the trail does not exist".to_owned()],
+                ..Watch::default()
+            });
+        }
+        let mut watch = Watch::default();
+        watch.status(status);
+        watch.compare(current, baseline);
+        Some(watch)
     }
 }
 
@@ -304,13 +323,104 @@ async fn session_of(role: &Principal, session: &Session, since: Timestamp) -> Fi
 #[serde(rename_all = "camelCase")]
 struct Policies {
     policies: Vec<String>,
-    inline_policies: Vec<String>,
+    /// None when they could not be read.
+    inline_policies: Option<Vec<String>>,
 }
 
 impl Policies {
     /// None when the ledger cannot be read, or does not know of the denial.
     fn of(original: Result<Option<Value>, Failure>) -> Option<Self> {
         serde_json::from_value(original.ok()??).ok()
+    }
+}
+
+/// What was found about the trail.
+#[derive(Default)]
+struct Watch {
+    /// What holds.
+    fine: Vec<&'static str>,
+    /// What does not.
+    missing: Vec<String>,
+    /// What is left for a human.
+    left: Vec<String>,
+}
+
+impl Watch {
+    fn status(&mut self, status: Result<Status, Failure>) {
+        let status = match status {
+            Ok(status) => status,
+            Err(failure) => {
+                return self.missing.push(format!(
+                    "whether the trail is logging could not be read: {failure}"
+                ));
+            }
+        };
+        if status.is_logging {
+            self.fine.push("the trail is logging");
+        } else {
+            self.missing.push("the trail is not logging".to_owned());
+        }
+        for (place, error) in [
+            ("bucket", status.delivery_error),
+            ("log group", status.logs_delivery_error),
+        ] {
+            let left = error
+                .map(|error| format!("the trail could not deliver to its {place}, last ({error})"));
+            self.left.extend(left);
+        }
+    }
+
+    fn compare(
+        &mut self,
+        current: Result<Option<Trail>, Failure>,
+        baseline: Result<Option<Value>, Failure>,
+    ) {
+        let baseline = match baseline {
+            Ok(Some(baseline)) => serde_json::from_value(baseline)
+                .map_err(|error| format!("the baseline is not readable: {error}")),
+            Ok(None) => Err("none is recorded".to_owned()),
+            Err(failure) => Err(failure.to_string()),
+        };
+        let baseline: Trail = match baseline {
+            Ok(baseline) => baseline,
+            Err(why) => {
+                return self.left.push(format!(
+                    "the trail was not compared with its baseline ({why})"
+                ));
+            }
+        };
+        let current = match current {
+            Ok(Some(current)) => current,
+            Ok(None) => return,
+            Err(failure) => {
+                return self.missing.push(format!(
+                    "whether the trail equals its baseline could not be read: {failure}"
+                ));
+            }
+        };
+        let differences = current.differences(&baseline);
+        if differences.is_empty() {
+            self.fine.push("the trail equals its baseline");
+        } else {
+            self.missing.push(format!(
+                "the trail differs from its baseline: {}",
+                differences.join(", ")
+            ));
+        }
+        if current.hides_insights(&baseline) {
+            self.left.push(
+                "the trail's insight selectors cannot be read and were not compared with its \
+                 baseline"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// All of it, what is wrong first.
+    fn said(&self) -> impl Iterator<Item = &str> {
+        let missing = self.missing.iter().map(String::as_str);
+        let left = self.left.iter().map(String::as_str);
+        missing.chain(self.fine.iter().copied()).chain(left)
     }
 }
 
@@ -321,6 +431,8 @@ struct Findings {
     subject: Option<String>,
     /// What does not hold.
     missing: Vec<String>,
+    /// What is left for a human.
+    left: Vec<String>,
     /// What is no lack, but should be said.
     notes: Vec<String>,
     /// What keeps the question open.
@@ -346,6 +458,10 @@ impl Findings {
         self.missing.push(lack);
     }
 
+    fn leave(&mut self, what: String) {
+        self.left.push(what);
+    }
+
     /// What was read; none when it could not be. A principal that is gone outweighs a call worth
     /// repeating, and that a permission that is lacking.
     fn read<T>(&mut self, read: Result<T, Failure>) -> Option<T> {
@@ -368,20 +484,14 @@ impl Findings {
     }
 
     /// The answer about the actor and the trail. Neither hides the other.
-    fn answer(mut self, trail: Option<Result<(), String>>) -> Result<Output, Failure> {
-        let logging = match &trail {
-            Some(Ok(())) => Some("the trail is logging"),
-            Some(Err(lack)) => Some(lack.as_str()),
-            None => None,
-        };
+    fn answer(mut self, trail: Option<Watch>) -> Result<Output, Failure> {
+        let trail = trail.unwrap_or_default();
         if let Some(failure) = self.failure {
             // The trail first: a long message is cut at its end.
             return Err(failure.rephrase(|why| {
-                let found = logging.into_iter().chain([why]);
-                found
-                    .chain(self.missing.iter().map(String::as_str))
-                    .collect::<Vec<_>>()
-                    .join("; ")
+                let actor = self.missing.iter().chain(&self.left).map(String::as_str);
+                let found = trail.said().chain([why]).chain(actor);
+                found.collect::<Vec<_>>().join("; ")
             }));
         }
         let verdict = self.subject.map(|subject| match self.missing.as_slice() {
@@ -391,13 +501,17 @@ impl Findings {
         let said: Vec<_> = verdict
             .into_iter()
             .chain(self.notes)
-            .chain(logging.map(str::to_owned))
+            .chain(self.left.iter().cloned())
+            .chain(trail.said().map(str::to_owned))
             .collect();
         let summary = cut(&said.join("; "), LONGEST_SUMMARY);
-        self.missing.extend(trail.and_then(Result::err));
+        // The trail first: a long list is cut at its end.
+        self.missing.splice(0..0, trail.missing);
+        self.left.extend(trail.left);
         Ok(Output {
             holds: self.missing.is_empty(),
             missing: self.missing,
+            left: self.left,
             summary,
         })
     }
@@ -421,7 +535,6 @@ mod fake;
 #[cfg(test)]
 mod tests {
     use aws_sdk_iam::types::StatusType::{Active, Inactive};
-    use aws_smithy_http_client::test_util::capture_request;
     use principal::revoke_document;
     use serde_json::json;
     use worker::answer;
@@ -453,6 +566,35 @@ mod tests {
                     .to_string(),
             );
             aws.logging = true;
+            aws.bucket = "logs";
+            aws.changes = true;
+            aws.baseline = Some(baseline());
+        })
+    }
+
+    /// The trail as it should be.
+    fn baseline() -> Value {
+        json!({
+            "name": "main",
+            "s3BucketName": "logs",
+            "s3KeyPrefix": null,
+            "snsTopic": null,
+            "includeGlobalServiceEvents": true,
+            "isMultiRegionTrail": true,
+            "logFileValidationEnabled": true,
+            "kmsKeyId": null,
+            "cloudWatchLogsLogGroupArn": null,
+            "cloudWatchLogsRoleArn": null,
+            "isOrganizationTrail": false,
+            "recursiveLogging": true,
+            "eventSelectors": {"basic": [{
+                "readWriteType": "All",
+                "includeManagementEvents": true,
+                "dataResources": [],
+                "excludeManagementEventSources": []
+            }]},
+            "insightSelectors": [],
+            "tags": {}
         })
     }
 
@@ -462,18 +604,9 @@ mod tests {
 
     impl Aws {
         async fn verify(&self, actor: &str, more: Value) -> Result<Output, Failure> {
-            self.verify_with(self.cloudtrail(), actor, more).await
-        }
-
-        async fn verify_with(
-            &self,
-            cloudtrail: aws_sdk_cloudtrail::Client,
-            actor: &str,
-            more: Value,
-        ) -> Result<Output, Failure> {
             let worker = VerifyContainment {
                 iam: self.iam(),
-                cloudtrail,
+                cloudtrail: self.cloudtrail(),
                 ledger: self.ledger(),
                 tiers: tiers(),
             };
@@ -490,6 +623,7 @@ mod tests {
             Ok(Output {
                 holds: output["holds"].as_bool().unwrap(),
                 missing: serde_json::from_value(output["missing"].clone()).unwrap(),
+                left: serde_json::from_value(output["left"].clone()).unwrap(),
                 summary: output["summary"].as_str().unwrap().to_owned(),
             })
         }
@@ -518,10 +652,10 @@ mod tests {
     async fn containment_that_is_whole_holds() {
         let with_trail = json!({"trailArn": TRAIL});
         let output = contained().verify(EVE, with_trail).await.unwrap();
-        assert!(output.holds && output.missing.is_empty());
-        insta::assert_snapshot!(output.summary, @"containment of IAM user eve holds; the trail is logging");
+        assert!(output.holds && output.missing.is_empty() && output.left.is_empty());
+        insta::assert_snapshot!(output.summary, @"containment of IAM user eve holds; the trail is logging; the trail equals its baseline");
         let output = contained().verify(ADMIN, json!({})).await.unwrap();
-        assert!(output.holds && output.missing.is_empty());
+        assert!(output.holds && output.missing.is_empty() && output.left.is_empty());
         insta::assert_snapshot!(output.summary, @"containment of role admin holds");
     }
 
@@ -536,20 +670,23 @@ mod tests {
             aws.keys[1].2 = SINCE;
             aws.password = Some(SINCE);
             aws.logging = false;
+            aws.bucket = "mine";
+            aws.changes = false;
         });
         let output = aws.verify(EVE, json!({"trailArn": TRAIL})).await.unwrap();
         assert!(!output.holds);
-        insta::assert_snapshot!(output.missing.join("\n"), @r"
+        insta::assert_snapshot!(output.missing.join("\n"), @"
+        the trail is not logging
+        the trail differs from its baseline: s3BucketName, eventSelectors
         the deny-all policy is not attached to IAM user eve
         older sessions of IAM user eve are not revoked
         access key AKIA…MPLE of IAM user eve is active
         access key AKIA…7XYZ of IAM user eve is active (created since the event)
         IAM user eve was given a console password since the event
-        policy arn:aws:iam::aws:policy/AdministratorAccess was attached to IAM user eve since the event
-        inline policy back-door was added to IAM user eve since the event
-        the trail is not logging
+        policy arn:aws:iam::aws:policy/AdministratorAccess was attached to IAM user eve since it was denied
+        inline policy back-door was added to IAM user eve since it was denied
         ");
-        insta::assert_snapshot!(output.summary, @"containment of IAM user eve does not hold: the deny-all policy is not attached to IAM user eve, older sessions of IAM user eve are not revoked, access key AKIA…MPLE of IAM user eve is active, access key AKIA…7XYZ of IAM user eve is active (created since the event), IAM user eve was given a console password since the event, policy arn:aws:iam::aws:policy/AdministratorAccess was attached to IAM user eve since the event, inline policy back-door was added to IAM user eve since the event; the trail is not logging");
+        insta::assert_snapshot!(output.summary, @"containment of IAM user eve does not hold: the deny-all policy is not attached to IAM user eve, older sessions of IAM user eve are not revoked, access key AKIA…MPLE of IAM user eve is active, access key AKIA…7XYZ of IAM user eve is active (created since the event), IAM user eve was given a console password since the event, policy arn:aws:iam::aws:policy/AdministratorAccess was attached to IAM user eve since it was denied, inline policy back-door was added to IAM user eve since it was denied; the trail is not logging; the trail differs from its baseline: s3BucketName, eventSelectors");
     }
 
     #[tokio::test]
@@ -567,24 +704,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_denial_of_a_user_covers_its_sessions_and_that_of_a_role_does_not() {
-        for cutoff in [None, Some(EARLIER)] {
-            let aws = contained().but(|aws| {
-                aws.inline.remove(REVOKE_POLICY);
-                aws.inline
-                    .extend(cutoff.map(|cutoff| (REVOKE_POLICY, revoked(cutoff))));
-            });
-            assert_eq!(aws.missing(EVE, json!({})).await, "");
-            assert_eq!(
-                aws.missing(ADMIN, json!({})).await,
-                "older sessions of role admin are not revoked"
-            );
+    async fn a_denial_covers_older_sessions_and_so_does_their_own() {
+        for (actor, name) in [(EVE, "IAM user eve"), (ADMIN, "role admin")] {
+            let lacks = |policy: Option<String>| {
+                contained().but(|aws| {
+                    aws.inline.remove(REVOKE_POLICY);
+                    aws.inline
+                        .extend(policy.map(|policy| (REVOKE_POLICY, policy)));
+                })
+            };
+            let undenied = format!("the deny-all policy is not attached to {name}");
+            let unrevoked = format!("older sessions of {name} are not revoked");
+            for (policy, revoked) in [
+                (None, false),
+                (Some(revoked(EARLIER)), false),
+                (Some(revoked(SINCE).replace("Deny", "Allow")), false),
+                (Some(revoked(SINCE)), true),
+            ] {
+                let denied = lacks(policy);
+                assert_eq!(denied.missing(actor, json!({})).await, "");
+                let bounded = denied.but(|aws| {
+                    aws.attached = vec![POWER];
+                    aws.boundary = Some(DENY);
+                });
+                assert_eq!(bounded.missing(actor, json!({})).await, "");
+                let neither = bounded.but(|aws| aws.boundary = None);
+                let expected = if revoked {
+                    undenied.clone()
+                } else {
+                    format!("{undenied}\n{unrevoked}")
+                };
+                assert_eq!(neither.missing(actor, json!({})).await, expected);
+            }
         }
-        let weakened = contained().but(|aws| {
-            let document = revoked(SINCE).replace("Deny", "Allow");
-            aws.inline.insert(REVOKE_POLICY, document);
-        });
-        assert_ne!(weakened.missing(ADMIN, json!({})).await, "");
     }
 
     #[tokio::test]
@@ -608,14 +760,30 @@ mod tests {
         ] {
             let output = aws.verify(EVE, json!({})).await.unwrap();
             assert!(output.holds);
+            assert_eq!(
+                output.left,
+                ["policies could not be compared with those before: the ledger does not say"]
+            );
             insta::allow_duplicates! {
                 insta::assert_snapshot!(output.summary, @"containment of IAM user eve holds; policies could not be compared with those before: the ledger does not say");
             }
         }
         assert_eq!(
             added().missing(EVE, json!({})).await,
-            "policy arn:aws:iam::aws:policy/New was attached to IAM user eve since the event"
+            "policy arn:aws:iam::aws:policy/New was attached to IAM user eve since it was denied"
         );
+    }
+
+    #[tokio::test]
+    async fn inline_policies_that_were_not_read_before_are_left_to_a_human() {
+        let aws = contained().but(|aws| {
+            aws.inline.insert("back-door", "{}".to_owned());
+            aws.attached.push("arn:aws:iam::aws:policy/New");
+            aws.before = Some(json!({"policies": [POWER], "inlinePolicies": null}).to_string());
+        });
+        let output = aws.verify(EVE, json!({})).await.unwrap();
+        insta::assert_snapshot!(output.missing.join("\n"), @"policy arn:aws:iam::aws:policy/New was attached to IAM user eve since it was denied");
+        insta::assert_snapshot!(output.left.join("\n"), @"inline policies could not be compared with those before: they could not be read when the principal was denied");
     }
 
     #[tokio::test]
@@ -682,8 +850,9 @@ mod tests {
         });
         let aws = contained();
         let output = aws.verify(EVE, none.clone()).await.unwrap();
-        assert_eq!((output.holds, aws.calls()), (true, 1));
-        insta::assert_snapshot!(output.summary, @"root of account 123456789012 was not to be contained; the trail is logging");
+        // The trail's five and its baseline.
+        assert_eq!((output.holds, aws.calls()), (true, 6));
+        insta::assert_snapshot!(output.summary, @"root of account 123456789012 was not to be contained; the trail is logging; the trail equals its baseline");
         let stopped = contained().but(|aws| aws.logging = false);
         assert_eq!(stopped.missing(EVE, none).await, "the trail is not logging");
     }
@@ -720,21 +889,84 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn settings_that_cannot_be_read_count_as_missing() {
+        for (call, code) in [
+            ("GetTrail", "AccessDeniedException"),
+            ("GetEventSelectors", "ThrottlingException"),
+            ("ListTags", "ThrottlingException"),
+        ] {
+            let aws = contained().but(|aws| {
+                aws.refuses.insert(call, code);
+            });
+            assert_eq!(
+                aws.missing(EVE, json!({"trailArn": TRAIL})).await,
+                format!(
+                    "whether the trail equals its baseline could not be read: cloudtrail:{call}: \
+                     {code}: as AWS says"
+                )
+            );
+        }
+        let gone = contained().but(|aws| {
+            aws.refuses.insert("GetTrail", "TrailNotFoundException");
+        });
+        assert_eq!(
+            gone.missing(EVE, json!({"trailArn": TRAIL})).await,
+            "the trail does not exist"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_round_cannot_repair_about_the_trail_is_left_to_a_human() {
+        let left = async |change: fn(&mut fake::State)| {
+            let aws = contained().but(change);
+            let none = json!({
+                "containment": {"kind": "none", "reason": "a workload", "byHand": "call"},
+                "trailArn": TRAIL,
+            });
+            let output = aws.verify(ADMIN, none).await.unwrap();
+            assert!(output.holds && output.missing.is_empty());
+            for line in &output.left {
+                assert!(output.summary.contains(line), "{}", output.summary);
+            }
+            output.left.join("\n")
+        };
+        insta::assert_snapshot!(left(|aws| aws.baseline = None).await, @"the trail was not compared with its baseline (none is recorded)");
+        insta::assert_snapshot!(left(|aws| aws.baseline = Some(json!({}))).await, @"the trail was not compared with its baseline (the baseline is not readable: missing field `name`)");
+        insta::assert_snapshot!(
+            left(|aws| {
+                aws.refuses.insert("GetItem", "ThrottlingException");
+                // Not worth a word when there is nothing to compare with.
+                aws.refuses.insert("GetTrail", "AccessDeniedException");
+            })
+            .await,
+            @"the trail was not compared with its baseline (dynamodb:GetItem: ThrottlingException: as AWS says)"
+        );
+        insta::assert_snapshot!(
+            left(|aws| {
+                aws.refuses.insert("GetInsightSelectors", "");
+            })
+            .await,
+            @"the trail's insight selectors cannot be read and were not compared with its baseline"
+        );
+        insta::assert_snapshot!(
+            left(|aws| {
+                aws.delivery_error = "AccessDenied";
+                aws.logs_delivery_error = "The log group is gone.";
+            })
+            .await,
+            @r"
+        the trail could not deliver to its bucket, last (AccessDenied)
+        the trail could not deliver to its log group, last (The log group is gone.)
+        "
+        );
+    }
+
+    #[tokio::test]
     async fn the_trail_is_asked_for_in_its_own_region() {
-        let (http, request) = capture_request(None);
-        let config = aws_sdk_cloudtrail::Config::builder()
-            .with_test_defaults_v2()
-            .region(Region::new("eu-west-1"))
-            .http_client(http)
-            .build();
-        let cloudtrail = aws_sdk_cloudtrail::Client::from_conf(config);
-        let trail = json!({"trailArn": TRAIL});
-        contained()
-            .verify_with(cloudtrail, EVE, trail)
-            .await
-            .unwrap();
-        let request = request.expect_request();
-        assert_eq!(request.uri(), "https://cloudtrail.us-east-1.amazonaws.com/");
+        let aws = contained();
+        aws.verify(EVE, json!({"trailArn": TRAIL})).await.unwrap();
+        let hosts = aws.state().hosts.clone();
+        assert_eq!(hosts, ["https://cloudtrail.us-east-1.amazonaws.com/"; 5]);
     }
 
     #[tokio::test]
@@ -751,7 +983,7 @@ mod tests {
             assert_eq!(failure.name(), "TargetNotFound");
             let message = failure.to_string();
             assert!(
-                message.starts_with("the trail is not logging; "),
+                message.starts_with("the trail is not logging; the trail equals its baseline; "),
                 "{message}"
             );
         }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Messages travel into execution histories and notifications, which have limits of their own.
-const LONGEST_MESSAGE: usize = 600;
+const LONGEST_MESSAGE: usize = 1_500;
 
 /// Why a worker did not do its work. The variant's name is the `errorType` that Step Functions
 /// matches in `Retry` and `Catch`; the message is for people.
