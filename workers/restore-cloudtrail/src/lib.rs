@@ -275,13 +275,14 @@ async fn recreate(
 ) -> Result<(), Failure> {
     let mut asked = baseline.clone();
     let mut created = home.create(&asked).await;
-    if let Err(refusal) = created {
-        run.failures.push(refusal);
+    let mut refusal = None;
+    if let Err(refused) = created {
+        refusal = Some(refused);
         asked = essentials_of(baseline);
         created = home.create(&asked).await;
     }
     match created {
-        Ok(true) if run.failures.is_empty() => {
+        Ok(true) if refusal.is_none() => {
             run.did("was deleted and is recreated from its baseline".to_owned());
         }
         Ok(true) => run.did("was deleted and is recreated with the essentials only".to_owned()),
@@ -321,6 +322,10 @@ async fn recreate(
     if current.tags != baseline.tags {
         let put = home.add_tags(baseline).await;
         run.put_back(vec!["tags".to_owned()], put);
+    }
+    // Where everything could be put back after all, why not at once no longer matters.
+    if !run.failures.is_empty() {
+        run.failures.splice(0..0, refusal);
     }
     Ok(())
 }
@@ -714,6 +719,8 @@ mod tests {
         refuses: HashMap<&'static str, &'static str>,
         /// The error code of a call that would give the trail a role.
         refuses_role: Option<&'static str>,
+        /// Whether such a call is refused only once.
+        refuses_once: bool,
         items: HashMap<String, HashMap<String, AttributeValue>>,
         calls: Vec<(&'static str, Instant)>,
         created: Option<CreateTrailInput>,
@@ -730,9 +737,13 @@ mod tests {
             }
         }
 
-        fn may_pass(&self, role: Option<&str>) -> Result<(), &'static str> {
+        fn may_pass(&mut self, role: Option<&str>) -> Result<(), &'static str> {
             let passed = role.is_some_and(|role| !role.is_empty());
-            self.refuses_role.filter(|_| passed).map_or(Ok(()), Err)
+            let refused = self.refuses_role.filter(|_| passed);
+            if refused.is_some() && self.refuses_once {
+                self.refuses_role = None;
+            }
+            refused.map_or(Ok(()), Err)
         }
 
         fn start(&mut self) {
@@ -1370,6 +1381,16 @@ mod tests {
             run(&world).await.unwrap();
             assert_eq!(trail_of(&world), baseline, "{code}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_creation_is_forgotten_once_everything_is_put_back() {
+        let world = world(None);
+        world.lock().unwrap().refuses_role = Some("InvalidCloudWatchLogsRoleArnException");
+        world.lock().unwrap().refuses_once = true;
+        let done = run(&world).await.unwrap();
+        assert_eq!(trail_of(&world), healthy());
+        insta::assert_snapshot!(done.summary, @"trail main was deleted and is recreated with the essentials only; logs again; put back: cloudWatchLogsLogGroupArn, cloudWatchLogsRoleArn, eventSelectors, insightSelectors, tags");
     }
 
     #[tokio::test(start_paused = true)]
