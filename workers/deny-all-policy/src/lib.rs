@@ -147,14 +147,6 @@ fn session(actor: &Actor) -> Option<&Session> {
     }
 }
 
-/// `aws:userId` of a session.
-fn user_id(session: &Session, role: &Identity) -> String {
-    session.user_id.as_ref().map_or_else(
-        || format!("{}:{}", role.id, session.name),
-        ToString::to_string,
-    )
-}
-
 fn nothing_to_undo(who: impl fmt::Display) -> Done {
     Done {
         changed: false,
@@ -274,7 +266,7 @@ impl Run<'_> {
             self.principal.look_up(),
             self.principal.inline(SESSION_POLICY),
         )?;
-        let user_id = user_id(session, &role);
+        let user_id = role.user_id(session);
         let mut denials = SessionDenials::read(document.as_deref());
         denials.drop_dead(self.now);
         let already = denials
@@ -329,10 +321,14 @@ impl Run<'_> {
             Err(Failure::TargetNotFound(_)) => None,
             Err(failure) => return Err(failure),
         };
+        let input = self.input;
+        let ledger = &self.worker.ledger;
+        let undo = ledger.undo_for(&input.incident_id, &input.holds, input.dry_run);
+        let resource = self.principal.arn().as_str();
         let (mut steps, mut restored) = (Vec::new(), Vec::new());
         let (mut changed, mut stays) = (false, false);
         for mechanism in self.mechanisms(identity.as_ref()) {
-            match self.release(&mechanism).await? {
+            match undo.release(resource, &mechanism.to_string()).await? {
                 Release::NotHeld => {}
                 Release::StillHeld => {
                     stays = true;
@@ -352,13 +348,13 @@ impl Run<'_> {
         if steps.is_empty() {
             return Ok(nothing_to_undo(self.principal));
         }
-        if self.input.dry_run {
+        if input.dry_run {
             steps.push("what another incident holds too stays".to_owned());
         } else if !stays {
             steps.extend(self.let_go(containment).await?);
         }
         for mechanism in restored {
-            self.forget(&mechanism).await?;
+            undo.forget(resource, &mechanism.to_string()).await?;
         }
         Ok(self.done(changed, &steps.join("; "), Vec::new()))
     }
@@ -368,35 +364,12 @@ impl Run<'_> {
         let mut mechanisms = vec![Mechanism::Policy, Mechanism::Boundary];
         if let Some(session) = session(&self.input.actor) {
             let user_id = match identity {
-                Some(role) => Some(user_id(session, role)),
+                Some(role) => Some(role.user_id(session)),
                 None => session.user_id.as_ref().map(ToString::to_string),
             };
             mechanisms.extend(user_id.map(Mechanism::Session));
         }
         mechanisms
-    }
-
-    async fn release(&self, mechanism: &Mechanism) -> Result<Release, Failure> {
-        let (ledger, input) = (&self.worker.ledger, self.input);
-        let (resource, mechanism) = (self.principal.arn().as_str(), mechanism.to_string());
-        let held = if !input.holds.is_empty() {
-            // An unreachable ledger cannot say who else holds it.
-            let others = ledger.is_held_by_others(&input.incident_id, resource, &mechanism);
-            if others.await.unwrap_or(false) {
-                return Ok(Release::StillHeld);
-            }
-            let mut holds = input.holds.iter();
-            holds
-                .find(|hold| hold.resource == resource && hold.mechanism == mechanism)
-                .map(|hold| hold.original.clone())
-        } else if input.dry_run {
-            ledger.original(resource, &mechanism).await?
-        } else {
-            return ledger
-                .release(&input.incident_id, resource, &mechanism)
-                .await;
-        };
-        Ok(held.map_or(Release::NotHeld, Release::Last))
     }
 
     async fn restore(
@@ -502,17 +475,6 @@ impl Run<'_> {
             Err(failure) if self.input.holds.is_empty() => Err(failure),
             Err(_) => Ok(Some("the ledger could not be told".to_owned())),
         }
-    }
-
-    async fn forget(&self, mechanism: &Mechanism) -> Result<(), Failure> {
-        if self.input.dry_run || !self.input.holds.is_empty() {
-            return Ok(());
-        }
-        let resource = self.principal.arn().as_str();
-        self.worker
-            .ledger
-            .forget(&self.input.incident_id, resource, &mechanism.to_string())
-            .await
     }
 
     fn policy(&self) -> &Arn {

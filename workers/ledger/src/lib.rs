@@ -18,10 +18,12 @@ mod holds;
 mod incidents;
 mod item;
 mod notes;
+mod undo;
 
 pub use budget::Budget;
 pub use claims::{Claim, Claimant};
 pub use holds::{Done, Hold, Holds, Release};
+pub use undo::Undo;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;

@@ -19,7 +19,7 @@ use aws_sdk_iam::{
     error::{ProvideErrorMetadata, SdkError},
     types::AttachedPolicy,
 };
-use incident::{Actor, Arn};
+use incident::{Actor, Arn, Session};
 use percent_encoding::percent_decode_str;
 use worker::Failure;
 
@@ -48,6 +48,17 @@ pub struct Identity {
     pub id: String,
     /// The ARN of the policy that is the permissions boundary.
     pub boundary: Option<String>,
+}
+
+impl Identity {
+    /// `aws:userId` of a session of this role.
+    #[must_use]
+    pub fn user_id(&self, session: &Session) -> String {
+        session.user_id.as_ref().map_or_else(
+            || format!("{}:{}", self.id, session.name),
+            ToString::to_string,
+        )
+    }
 }
 
 /// Whether there was room for a policy.

@@ -110,11 +110,10 @@ impl Worker for RestoreCloudTrail {
     type Output = Done;
 
     async fn run(&self, input: Input) -> Result<Done, Failure> {
-        // Boxed: as one type, the calls inside and the runtime around are too deep for the compiler.
         match (input.undo, input.dry_run) {
-            (true, _) => Box::pin(self.let_go(&input)).await,
-            (false, true) => Box::pin(self.rehearse(&input)).await,
-            (false, false) => Box::pin(self.restore(&input)).await,
+            (true, _) => self.let_go(&input).await,
+            (false, true) => self.rehearse(&input).await,
+            (false, false) => self.restore(&input).await,
         }
     }
 }
@@ -230,39 +229,22 @@ impl RestoreCloudTrail {
     }
 
     async fn let_go(&self, input: &Input) -> Result<Done, Failure> {
-        let (incident, trail) = (&input.incident_id, &input.trail_arn);
+        let trail = &input.trail_arn;
+        let resource = trail.arn().as_str();
+        let undo = self
+            .ledger
+            .undo_for(&input.incident_id, &input.holds, input.dry_run);
         let mut run = Run::of(trail);
         run.found("is left as it is".to_owned());
-        match self.release(input).await? {
+        match undo.release(resource, MECHANISM).await? {
             Release::NotHeld => run.found("this incident does not hold it".to_owned()),
             Release::StillHeld => run.found("other incidents still hold it".to_owned()),
             Release::Last(original) => {
-                if !input.dry_run && input.holds.is_empty() {
-                    let resource = trail.arn().as_str();
-                    self.ledger.forget(incident, resource, MECHANISM).await?;
-                }
+                undo.forget(resource, MECHANISM).await?;
                 run.found(by_hand(trail, &original));
             }
         }
         run.end(Vec::new())
-    }
-
-    async fn release(&self, input: &Input) -> Result<Release, Failure> {
-        let resource = input.trail_arn.arn().as_str();
-        let last = |original: Option<Value>| original.map_or(Release::NotHeld, Release::Last);
-        if !input.holds.is_empty() {
-            let held = input
-                .holds
-                .iter()
-                .find(|hold| hold.resource == resource && hold.mechanism == MECHANISM);
-            return Ok(last(held.map(|hold| hold.original.clone())));
-        }
-        if input.dry_run {
-            return self.ledger.original(resource, MECHANISM).await.map(last);
-        }
-        self.ledger
-            .release(&input.incident_id, resource, MECHANISM)
-            .await
     }
 }
 
@@ -1066,7 +1048,7 @@ mod tests {
             ledger: ledger(world),
             now,
         };
-        let done = Box::pin(answer(&worker, &payload)).await?;
+        let done = answer(&worker, &payload).await?;
         Ok(serde_json::from_value(done).unwrap())
     }
 
@@ -1723,7 +1705,27 @@ mod tests {
         };
         insta::assert_snapshot!(with(hold(MECHANISM)).await, @"trail main is left as it is; it did not exist before, and only an operator may delete it: aws cloudtrail delete-trail --name arn:aws:cloudtrail:eu-west-1:123456789012:trail/main --region eu-west-1");
         insta::assert_snapshot!(with(hold("other")).await, @"trail main is left as it is; this incident does not hold it");
-        assert_eq!(world.lock().unwrap().calls, []);
+        // The last one only asked the ledger who else holds the trail.
+        let calls: Vec<_> = world
+            .lock()
+            .unwrap()
+            .calls
+            .iter()
+            .map(|(call, _)| *call)
+            .collect();
+        assert_eq!(calls, ["get_item"]);
+    }
+
+    #[tokio::test]
+    async fn an_undo_by_its_payload_leaves_what_another_incident_holds() {
+        let world = logging(tampered());
+        run(&world).await.unwrap();
+        let payload = json!({
+            "incidentId": "i-2", "trailArn": ARN, "undo": true,
+            "holds": [{"resource": ARN, "mechanism": MECHANISM, "original": {"existed": false}}],
+        });
+        let done = run_with(&world, payload).await.unwrap();
+        insta::assert_snapshot!(done.summary, @"trail main is left as it is; other incidents still hold it");
     }
 
     #[tokio::test]

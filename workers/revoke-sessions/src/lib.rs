@@ -30,7 +30,7 @@ use aws_sdk_iam::{
 };
 use incident::{Actor, Containment, IncidentId, Settings, Tiers};
 use jiff::Timestamp;
-use ledger::{Done, Hold, Holds, Ledger, Release};
+use ledger::{Done, Hold, Holds, Ledger, Release, Undo};
 use principal::{CUTOFF_MARGIN, Principal, REVOKE_POLICY, Room, cutoff_of, revoke_document};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -100,11 +100,10 @@ impl Worker for RevokeSessions {
             });
         };
         let run = Run::new(&input, &principal);
-        // Boxed: as one type, the calls inside and the runtime around are too deep for the compiler.
         if input.undo {
-            Box::pin(self.undo(run)).await
+            self.undo(run).await
         } else {
-            Box::pin(self.revoke(run)).await
+            self.revoke(run).await
         }
     }
 }
@@ -261,29 +260,8 @@ impl RevokeSessions {
         mechanism: &str,
         what: &str,
     ) -> Result<Option<Value>, Failure> {
-        let (input, resource) = (run.input, run.principal.arn().as_str());
-        if !input.holds.is_empty() {
-            // An unreachable ledger cannot say who else holds it.
-            let others = self
-                .ledger
-                .is_held_by_others(&input.incident_id, resource, mechanism);
-            if others.await.unwrap_or(false) {
-                run.found(format!("{what} still held by another incident"));
-                return Ok(None);
-            }
-            let held = input
-                .holds
-                .iter()
-                .find(|hold| hold.resource == resource && hold.mechanism == mechanism);
-            return Ok(held.map(|hold| hold.original.clone()));
-        }
-        if input.dry_run {
-            return self.ledger.original(resource, mechanism).await;
-        }
-        let release = self
-            .ledger
-            .release(&input.incident_id, resource, mechanism)
-            .await?;
+        let resource = run.principal.arn().as_str();
+        let release = self.undo_of(run).release(resource, mechanism).await?;
         Ok(match release {
             Release::Last(original) => Some(original),
             Release::StillHeld => {
@@ -295,14 +273,14 @@ impl RevokeSessions {
     }
 
     async fn forget(&self, run: &Run<'_>, mechanism: &str) -> Result<(), Failure> {
-        let input = run.input;
-        if input.dry_run || !input.holds.is_empty() {
-            return Ok(());
-        }
         let resource = run.principal.arn().as_str();
+        self.undo_of(run).forget(resource, mechanism).await
+    }
+
+    fn undo_of<'a>(&'a self, run: &Run<'a>) -> Undo<'a> {
+        let input = run.input;
         self.ledger
-            .forget(&input.incident_id, resource, mechanism)
-            .await
+            .undo_for(&input.incident_id, &input.holds, input.dry_run)
     }
 
     async fn keys(&self, user: &Principal) -> Result<Vec<Key>, Failure> {

@@ -306,10 +306,7 @@ async fn session_of(role: &Principal, session: &Session, since: Timestamp) -> Fi
     let name = format!("session {} of {role}", session.name);
     let mut found = Findings::about(&name);
     if let (Some(identity), Some(document)) = (found.read(identity), found.read(document)) {
-        let user_id = session.user_id.as_ref().map_or_else(
-            || format!("{}:{}", identity.id, session.name),
-            ToString::to_string,
-        );
+        let user_id = identity.user_id(session);
         let denials = SessionDenials::read(document.as_deref());
         if denials.cutoff(&user_id) < Some(since) {
             found.miss(format!("{name} is not denied"));
