@@ -40,7 +40,9 @@ use aws_sdk_iam::{Client, types::SummaryKeyType};
 use incident::{Actor, Arn, Containment, IncidentId, Session, Settings, Tiers};
 use jiff::Timestamp;
 use ledger::{Done, Hold, Holds, Ledger, Release};
-use principal::{CUTOFF_MARGIN, Identity, Principal, Room, SESSION_POLICY, SessionDenials};
+use principal::{
+    Before, CUTOFF_MARGIN, DENIAL, Identity, Principal, Room, SESSION_POLICY, SessionDenials,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -175,7 +177,7 @@ enum Mechanism {
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Policy => f.write_str("deny-all-policy"),
+            Self::Policy => f.write_str(DENIAL),
             Self::Boundary => f.write_str("permissions-boundary"),
             Self::Session(user_id) => write!(f, "deny-session/{user_id}"),
         }
@@ -213,10 +215,10 @@ impl Run<'_> {
         };
         let mut holds = self.holds();
         if !self.input.dry_run {
-            let original = json!({
-                "attached": attached,
-                "policies": policies,
-                "inlinePolicies": inline_policies,
+            let original = json!(Before {
+                attached,
+                policies,
+                inline_policies,
             });
             holds.put(self.hold(&Mechanism::Policy, original)).await;
             if deny == Deny::Attach && principal.attach(policy).await? == Room::None {

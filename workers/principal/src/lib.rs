@@ -21,6 +21,7 @@ use aws_sdk_iam::{
 };
 use incident::{Actor, Arn, Session};
 use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
 use worker::Failure;
 
 /// An IAM user or role, and the client that reads and changes it.
@@ -48,6 +49,23 @@ pub struct Identity {
     pub id: String,
     /// The ARN of the policy that is the permissions boundary.
     pub boundary: Option<String>,
+}
+
+/// The hold that keeps what a principal was before the deny-all policy; its original is a
+/// [`Before`].
+pub const DENIAL: &str = "deny-all-policy";
+
+/// What a principal had before it was denied: what it has beside that was added since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Before {
+    /// Whether the deny-all policy was attached already.
+    #[serde(default)]
+    pub attached: bool,
+    /// The ARNs of all attached managed policies.
+    pub policies: Vec<String>,
+    /// The names of all inline policies; none when they could not be read.
+    pub inline_policies: Option<Vec<String>>,
 }
 
 impl Identity {

@@ -37,7 +37,9 @@ use aws_sdk_iam::{
 use incident::{Actor, Containment, IncidentId, Session, Settings, Tiers, TrailArn, cut};
 use jiff::Timestamp;
 use ledger::Ledger;
-use principal::{Principal, REVOKE_POLICY, SESSION_POLICY, SessionDenials, cutoff_of};
+use principal::{
+    Before, DENIAL, Principal, REVOKE_POLICY, SESSION_POLICY, SessionDenials, cutoff_of,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,9 +48,6 @@ use worker::{Failure, Worker};
 
 /// A summary is for people: the whole list is beside it.
 const LONGEST_SUMMARY: usize = 1_000;
-
-/// The hold that keeps which policies a principal had before it was denied.
-const DENIAL: &str = "deny-all-policy";
 
 /// Whose containment to verify, and which trail.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -209,7 +208,7 @@ impl VerifyContainment {
                 "{principal} was given a console password since the event"
             ));
         }
-        let Some(before) = Policies::of(before) else {
+        let Some(before) = known(before) else {
             found.leave(
                 "policies could not be compared with those before: the ledger does not say"
                     .to_owned(),
@@ -315,20 +314,10 @@ async fn session_of(role: &Principal, session: &Session, since: Timestamp) -> Fi
     found
 }
 
-/// The policies that a principal had before it was denied, as the hold keeps them.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Policies {
-    policies: Vec<String>,
-    /// None when they could not be read.
-    inline_policies: Option<Vec<String>>,
-}
-
-impl Policies {
-    /// None when the ledger cannot be read, or does not know of the denial.
-    fn of(original: Result<Option<Value>, Failure>) -> Option<Self> {
-        serde_json::from_value(original.ok()??).ok()
-    }
+/// What a principal had before it was denied; none when the ledger cannot be read, or does not know
+/// of the denial.
+fn known(original: Result<Option<Value>, Failure>) -> Option<Before> {
+    serde_json::from_value(original.ok()??).ok()
 }
 
 /// What was found about the trail.
