@@ -3,6 +3,7 @@
 //! Each contract is a function that returns its violations in words; none means that it holds.
 //! `tests/contracts.rs` asserts that, and plants mistakes to see that each contract notices.
 
+mod deployed;
 mod drawing;
 mod expressions;
 mod infrastructure;
@@ -44,6 +45,8 @@ pub struct Sources {
     pub template: Template,
     /// `workers/<worker>/src/main.rs`.
     pub mains: BTreeMap<String, String>,
+    /// The rules that are compiled into the workers.
+    pub detection: Value,
 }
 
 /// The files, read and joined.
@@ -57,6 +60,8 @@ pub struct Project {
     pub workers: BTreeMap<&'static str, Schemas>,
     /// The entry point of each worker.
     pub mains: BTreeMap<String, String>,
+    /// The rules that are compiled into the workers.
+    pub detection: Value,
 }
 
 /// One machine, and what belongs to it.
@@ -106,7 +111,7 @@ enum Check {
 }
 
 /// Every contract.
-pub const CONTRACTS: [Contract; 22] = [
+pub const CONTRACTS: [Contract; 25] = [
     of_runbook("payloads fit their workers", payloads::fit),
     of_runbook(
         "answers have what is read of them",
@@ -147,6 +152,9 @@ pub const CONTRACTS: [Contract; 22] = [
         "rules trust AWS alone and lose nothing",
         infrastructure::rules,
     ),
+    of_project("what is restored is what is deployed", deployed::rules),
+    of_project("names say what is whose", deployed::names),
+    of_project("AWS's limits are kept", deployed::limits),
     of_project(
         "parameters are described, and what must be chosen is",
         infrastructure::parameters,
@@ -221,6 +229,8 @@ impl Sources {
             template: Template::read(&template)
                 .map_err(|why| unreadable("infra/template.yaml", why))?,
             mains,
+            detection: serde_json::from_str(detection::DEPLOYED)
+                .map_err(|why| unreadable("workers/detection/src/rules.json", why))?,
         })
     }
 }
@@ -260,6 +270,7 @@ impl Project {
             template: sources.template.clone(),
             workers: workers(),
             mains: sources.mains.clone(),
+            detection: sources.detection.clone(),
         })
     }
 }
@@ -267,6 +278,7 @@ impl Project {
 fn workers() -> BTreeMap<&'static str, Schemas> {
     BTreeMap::from([
         ("assess-event", schemas_of::<assess_event::AssessEvent>()),
+        ("check-trails", schemas_of::<check_trails::CheckTrails>()),
         (
             "close-incident",
             schemas_of::<close_incident::CloseIncident>(),
@@ -284,6 +296,14 @@ fn workers() -> BTreeMap<&'static str, Schemas> {
         (
             "restore-cloudtrail",
             schemas_of::<restore_cloudtrail::RestoreCloudTrail>(),
+        ),
+        (
+            "restore-detection",
+            schemas_of::<restore_detection::RestoreDetection>(),
+        ),
+        (
+            "restore-log-archive",
+            schemas_of::<restore_log_archive::RestoreLogArchive>(),
         ),
         (
             "revoke-sessions",

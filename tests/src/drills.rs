@@ -1,17 +1,21 @@
 //! The drills: real attacks on the local range, answered by the runbooks, and proved.
 
 mod adversary;
+mod blinded;
 mod hindered;
+mod intended;
 mod judged;
 mod plain;
 mod proof;
 mod report;
+mod responder;
 mod spared;
 mod twice;
+mod unseen;
 
 use std::{io::Write, pin::Pin};
 
-use crate::range::{Delivery, Error, Event, Range, Result, Run};
+use crate::range::{Attacker, Delivery, Error, Event, Range, Result, Run};
 use report::Report;
 
 /// Every drill, in the order in which they are run.
@@ -25,6 +29,22 @@ pub const DRILLS: &[Drill] = &[
     spared::SSO_STOPS_TRAIL,
     spared::PROTECTED_STOP_TRAIL,
     spared::OTHERS_STOP_TRAIL,
+    blinded::SELECTORS_NARROWED,
+    blinded::TRAIL_REDIRECTED,
+    blinded::BUCKET_POLICY_REMOVED,
+    blinded::LIFECYCLE_SHORTENED,
+    blinded::VERSIONING_SUSPENDED,
+    blinded::LOG_FILES_DELETED,
+    blinded::KEY_SCHEDULED_FOR_DELETION,
+    responder::RULE_DISABLED,
+    responder::RULE_DELETED,
+    responder::RESPONDER_DISARMED,
+    responder::BASELINE_BY_STRANGER,
+    responder::DEPLOYMENT_LEFT_ALONE,
+    unseen::TRAIL_STOPPED_SILENTLY,
+    unseen::WATCHER_DELETED,
+    unseen::DEVIATION_LASTS,
+    intended::INTENDED_CHANGE,
     judged::DENIED_ATTEMPT,
     twice::SAME_EVENT_TWICE,
     twice::TWO_ACTORS,
@@ -40,6 +60,7 @@ pub const DRILLS: &[Drill] = &[
     adversary::DENIAL_UNDONE_ONCE,
     adversary::DENIAL_UNDONE_ALWAYS,
     adversary::TRAIL_BLINDED_MEANWHILE,
+    responder::OUR_OWN_ACTIONS,
 ];
 
 /// One attack, and what must come of it.
@@ -92,6 +113,26 @@ async fn answered_by(
     let run = range.run_of(event).await?;
     report.done(&run);
     Ok(run)
+}
+
+/// Attacks what watches, and proves that it is answered: the damage is undone, and the user who did
+/// it may do nothing any more, that very call included.
+async fn undone(
+    range: &Range,
+    report: &mut Report<'_>,
+    user: &Attacker,
+    attack: impl AsyncFn() -> Result<Event>,
+) -> Result<()> {
+    let before = range.snapshot().await?;
+    let event = attack().await?;
+    proof::surveillance_is_damaged(range, report, &before).await?;
+
+    let run = answered(range, report, &event).await?;
+
+    proof::ended_green(report, &run)?;
+    proof::surveillance_is_back(range, report, &before).await?;
+    proof::user_is_denied(range, report, user).await?;
+    proof::refused_again(report, attack().await)
 }
 
 #[cfg(test)]

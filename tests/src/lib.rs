@@ -4,5 +4,7 @@ pub mod asl;
 pub mod contracts;
 pub mod diagram;
 pub mod drills;
+pub mod judge;
+pub mod pattern;
 pub mod range;
 pub mod template;

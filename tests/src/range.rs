@@ -3,7 +3,9 @@
 //! credentials, which IAM evaluates there, so that what a runbook denies is really refused.
 
 mod account;
+mod archive;
 mod attacker;
+mod attacks;
 mod clients;
 mod delivery;
 mod emulator;
@@ -14,6 +16,7 @@ mod messages;
 mod places;
 mod progress;
 mod python;
+mod rules;
 mod run;
 mod snapshot;
 mod stack;
@@ -25,12 +28,19 @@ pub use error::{Error, Result};
 pub(crate) use event::Event;
 pub(crate) use messages::Message;
 pub use progress::Progress;
+pub(crate) use rules::Watcher;
 pub(crate) use run::{Moment, Run, TaskFailure};
+pub(crate) use snapshot::Snapshot;
+pub(crate) use stack::STACK;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_iam::types::Role;
 use serde_json::json;
 use tokio::try_join;
@@ -48,6 +58,9 @@ const ROOT_KEY: &str = "test";
 /// The trail that is watched.
 const TRAIL: &str = "clinic";
 pub(crate) const TRAIL_ARN: &str = "arn:aws:cloudtrail:us-east-1:000000000000:trail/clinic";
+
+/// Where its files go.
+pub(crate) const LOG_BUCKET: &str = "clinic-trail-logs";
 
 /// The policy that is attached to whoever is contained.
 pub(crate) const DENY_POLICY_ARN: &str = "arn:aws:iam::000000000000:policy/DenyAll";
@@ -82,6 +95,12 @@ pub struct Range {
     pub(crate) aws: Clients,
     outputs: BTreeMap<String, String>,
     queue: String,
+    /// The trail's key, by its ARN.
+    pub(crate) key: String,
+    /// The rules as they were deployed.
+    deployed: Vec<Watcher>,
+    /// The ledger's items of what was recorded after the deployment.
+    recorded: Vec<HashMap<String, AttributeValue>>,
 }
 
 impl Range {
@@ -104,9 +123,10 @@ impl Range {
         let endpoint = emulator.endpoint();
         let config = clients::config(&endpoint);
         let aws = Clients::new(&config);
-        let parameters = account::parameters();
+        let key = archive::make_key(&aws).await?;
+        let parameters = account::parameters(&key);
         let deploying = stack::deploy(&sam, &endpoint, &template, &parameters, &places);
-        let both = async { try_join!(account::furnish(&aws), deploying) };
+        let both = async { try_join!(account::furnish(&aws, &key), deploying) };
         progress
             .step("Deploying Tourniquet", Box::pin(both))
             .await?;
@@ -118,11 +138,16 @@ impl Range {
             aws,
             outputs,
             queue: String::new(),
+            key,
+            deployed: Vec::new(),
+            recorded: Vec::new(),
         };
         range.queue = messages::listen(&range.aws, range.output("TopicArn")?).await?;
         range.attacker_user(GLASS).await?;
         range.scale_waits(USUAL_SCALE)?;
         range.record_baseline().await?;
+        range.recorded = range.baseline().await?;
+        range.deployed = range.watchers().await?;
         Ok(range)
     }
 
@@ -177,10 +202,13 @@ impl Range {
         self.emulator.scale_waits(scale)
     }
 
-    /// Makes the range as it was before any drill: a whole trail, nobody told anything.
+    /// Makes the range as it was before any drill: all that watches whole, nobody told anything.
     pub(crate) async fn tidy(&self) -> Result<()> {
         self.scale_waits(USUAL_SCALE)?;
+        self.reset_archive().await?;
         self.reset_trail().await?;
+        self.reset_rules().await?;
+        self.reset_baseline().await?;
         self.messages().await?;
         Ok(())
     }

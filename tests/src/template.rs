@@ -202,6 +202,47 @@ pub fn text(value: &Value) -> Option<String> {
     Some(filled)
 }
 
+/// A value as it is once deployed, with what `given` says in the place of each parameter, pseudo
+/// parameter, resource and `Resource.Attribute`; every condition holds.
+///
+/// # Errors
+/// Names what `given` does not know.
+pub fn filled(value: &Value, given: &dyn Fn(&str) -> Option<String>) -> Result<Value, String> {
+    let known = |name: &str| given(name).ok_or_else(|| name.to_owned());
+    match value {
+        Value::Array(values) => values.iter().map(|it| filled(it, given)).collect(),
+        Value::Object(map) => match map.iter().next() {
+            Some((key, name)) if key == "Ref" => {
+                known(name.as_str().unwrap_or_default()).map(Value::String)
+            }
+            Some((key, Value::Array(path))) if key == "Fn::GetAtt" => {
+                let path: Vec<_> = path.iter().filter_map(Value::as_str).collect();
+                known(&path.join(".")).map(Value::String)
+            }
+            Some((key, Value::Array(sides))) if key == "Fn::If" => {
+                filled(sides.get(1).unwrap_or(&Value::Null), given)
+            }
+            Some((key, _)) if key == "Fn::Sub" => {
+                let mut text = text(value).ok_or_else(|| key.clone())?;
+                while let Some((name, _)) = text
+                    .split_once("${")
+                    .and_then(|(_, rest)| rest.split_once('}'))
+                {
+                    text = text.replace(&format!("${{{name}}}"), &known(name)?);
+                }
+                Ok(Value::String(text))
+            }
+            Some((key, _)) if key.starts_with("Fn::") => Err(key.clone()),
+            _ => map
+                .iter()
+                .map(|(key, value)| Ok((key.clone(), filled(value, given)?)))
+                .collect::<Result<_, _>>()
+                .map(Value::Object),
+        },
+        _ => Ok(value.clone()),
+    }
+}
+
 /// What a value may turn out to be: both sides of an `Fn::If`, but not `AWS::NoValue`.
 fn chosen(value: &Value) -> Vec<&Value> {
     match value["Fn::If"].as_array().map(Vec::as_slice) {
@@ -335,6 +376,28 @@ mod tests {
             "role/${AWS::StackName}-x,role/${AWS::StackName}-y,${AWS::Region}"
         );
         assert_eq!(text(&json!({"Ref": "X"})), None);
+    }
+
+    #[test]
+    fn what_is_deployed_has_its_references_filled_in() {
+        let given = |name: &str| (name != "Unknown").then(|| name.to_lowercase());
+        let value = json!({
+            "a": [{"Ref": "Mode"}, 1, {"Fn::Sub": "${AWS::StackName}-x-${Mode}"}],
+            "b": {"Fn::If": ["C", {"Fn::GetAtt": ["Queue", "Arn"]}, "none"]},
+            "c": {"Fn::Sub": ["${Y}${Y}${Z}", {"Y": {"Fn::Sub": "${Mode}."}}]},
+        });
+        assert_eq!(
+            filled(&value, &given),
+            Ok(
+                json!({"a": ["mode", 1, "aws::stackname-x-mode"], "b": "queue.arn", "c": "mode.mode.z"})
+            )
+        );
+        for unknown in ["${Unknown}", "${Mode}${Unknown}"] {
+            let text = json!([{"Fn::Sub": unknown}]);
+            assert_eq!(filled(&text, &given), Err("Unknown".to_owned()));
+        }
+        let join = json!({"Fn::Join": ["", []]});
+        assert_eq!(filled(&join, &given), Err("Fn::Join".to_owned()));
     }
 
     #[test]

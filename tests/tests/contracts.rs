@@ -200,6 +200,7 @@ type Plant = fn(&mut Sources);
 const TRAIL: &str = "cloudtrail-disabled";
 const TRIAGE: &str = "triage";
 const BASELINE: &str = "record-baseline";
+const CHECK: &str = "check-trails";
 
 /// The contract, a mistake, and what the contract says about it.
 const PLANTED: &[(&str, Plant, &str)] = &[
@@ -273,6 +274,20 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         },
         "cloudtrail-disabled: `Holds?` takes `hold` of $verification in Choices.0.Condition: \
          there is none",
+    ),
+    (
+        "answers have what is read of them",
+        |s| {
+            *at(s, TRAIL, "Check trails", "Assign/deviations") =
+                json!("{% $states.result.Payload.deviations %}");
+        },
+        "cloudtrail-disabled: `Check trails` takes `deviations` of the answer in \
+         Assign.deviations: there is none",
+    ),
+    (
+        "answers have what is read of them",
+        |s| *at(s, CHECK, "Start runbook", "Arguments/Name") = json!("{% $check.id %}"),
+        "check-trails: `Start runbook` takes `id` of $check in Arguments.Name: there is none",
     ),
     (
         "matched errors exist",
@@ -581,7 +596,25 @@ const PLANTED: &[(&str, Plant, &str)] = &[
             );
         },
         "cloudtrail-disabled: `Close incident` reads $verification in \
-         Arguments.Payload.verification, and not every way there sets it",
+         Arguments.Payload.verification.holds, and not every way there sets it\n\
+         cloudtrail-disabled: `Close incident` reads $verification in \
+         Arguments.Payload.verification.missing, and not every way there sets it\n\
+         cloudtrail-disabled: `Close incident` reads $verification in \
+         Arguments.Payload.verification.summary, and not every way there sets it\n\
+         cloudtrail-disabled: `Close incident` reads $verification in \
+         Arguments.Payload.verification.left, and not every way there sets it\n\
+         cloudtrail-disabled: `Holds?` reads $verification in Choices.0.Condition, \
+         and not every way there sets it",
+    ),
+    (
+        "variables are set before they are read",
+        |s| remove(at(s, TRAIL, "Check trails", "Catch/0/Assign"), "deviations"),
+        "cloudtrail-disabled: `Close incident` reads $deviations in \
+         Arguments.Payload.verification.holds, and not every way there sets it\n\
+         cloudtrail-disabled: `Close incident` reads $deviations in \
+         Arguments.Payload.verification.missing, and not every way there sets it\n\
+         cloudtrail-disabled: `Holds?` reads $deviations in Choices.0.Condition, \
+         and not every way there sets it",
     ),
     (
         "variables are set before they are read",
@@ -863,6 +896,21 @@ const PLANTED: &[(&str, Plant, &str)] = &[
     ),
     (
         "the example input is one",
+        |s| s.inputs.get_mut(CHECK).unwrap()["source"] = json!("mine"),
+        "check-trails: the example input does not fit: it is no Scheduled Event of aws.events",
+    ),
+    (
+        "the example input is one",
+        |s| {
+            s.inputs.get_mut(CHECK).unwrap()["resources"][0] =
+                json!("arn:aws:events:eu-west-1:123456789012:rule/tourniquet-trail-tampered");
+        },
+        "check-trails: the example input does not fit: \
+         `arn:aws:events:eu-west-1:123456789012:rule/tourniquet-trail-tampered` \
+         is no rule of ours that keeps time",
+    ),
+    (
+        "the example input is one",
         |s| s.inputs.get_mut(BASELINE).unwrap()["dryRun"] = json!("no"),
         "record-baseline: the example input does not fit: `dryRun`: expected a boolean",
     ),
@@ -915,57 +963,60 @@ const PLANTED: &[(&str, Plant, &str)] = &[
     ),
     (
         "rules trust AWS alone and lose nothing",
-        |s| remove(&mut resource(s, "TrailStopped")["EventPattern"], "source"),
-        "TrailStopped does not pin `source` to `aws.…`",
+        |s| remove(&mut resource(s, "TrailTampered")["EventPattern"], "source"),
+        "TrailTampered does not pin `source` to `aws.…`",
     ),
     (
         "rules trust AWS alone and lose nothing",
-        |s| list(&mut resource(s, "TrailStopped")["EventPattern"]["source"]).push(json!("mine")),
-        "TrailStopped does not pin `source` to `aws.…`",
+        |s| list(&mut resource(s, "TrailTampered")["EventPattern"]["source"]).push(json!("mine")),
+        "TrailTampered does not pin `source` to `aws.…`",
     ),
     (
         "rules trust AWS alone and lose nothing",
-        |s| resource(s, "TrailStopped")["Targets"] = json!([]),
-        "TrailStopped has no target",
+        |s| resource(s, "TrailTampered")["Targets"] = json!([]),
+        "TrailTampered has no target",
     ),
     (
         "rules trust AWS alone and lose nothing",
         |s| {
             remove(
-                &mut resource(s, "TrailStopped")["Targets"][0],
+                &mut resource(s, "TrailTampered")["Targets"][0],
                 "DeadLetterConfig",
             );
         },
-        "TrailStopped has a target without DeadLetterConfig\n\
-         TrailStopped may not write to its dead-letter queue",
+        "TrailTampered has a target without DeadLetterConfig\n\
+         TrailTampered may not write to its dead-letter queue",
     ),
     (
         "rules trust AWS alone and lose nothing",
         |s| {
-            resource(s, "TrailStopped")["Targets"][0]["RetryPolicy"]["MaximumEventAgeInSeconds"] =
+            resource(s, "TrailTampered")["Targets"][0]["RetryPolicy"]["MaximumEventAgeInSeconds"] =
                 json!(86400);
         },
-        "TrailStopped has a target that takes events older than 900 s",
+        "TrailTampered has a target that takes events older than 900 s",
     ),
     (
         "rules trust AWS alone and lose nothing",
         |s| {
             remove(
-                &mut resource(s, "TrailStopped")["Targets"][0],
+                &mut resource(s, "TrailTampered")["Targets"][0],
                 "RetryPolicy",
             );
         },
-        "TrailStopped has a target that takes events older than 900 s",
+        "TrailTampered has a target that takes events older than 900 s",
     ),
     (
         "rules trust AWS alone and lose nothing",
-        |s| statement(s, "EventsRole", 0)["Resource"] = json!({"Ref": "RecordBaseline"}),
-        "TrailStopped has a target that its role may not start",
+        |s| statement(s, "EventsRole", 0)["Resource"] = json!({"Ref": "CheckTrails"}),
+        "TrailTampered has a target that its role may not start\n\
+         LogArchiveTampered has a target that its role may not start\n\
+         DetectionTampered has a target that its role may not start\n\
+         ResponderTampered has a target that its role may not start",
     ),
     (
         "rules trust AWS alone and lose nothing",
         |s| {
-            s.template.0["Resources"]["Other"] = s.template.0["Resources"]["TrailStopped"].clone();
+            s.template.0["Resources"]["Other"] = s.template.0["Resources"]["TrailTampered"].clone();
         },
         "Other may not write to its dead-letter queue",
     ),
@@ -977,6 +1028,84 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         "Triage's Any does not pin `source` to `aws.…`\n\
          Triage's Any has a target without DeadLetterConfig\n\
          Triage's Any has a target that takes events older than 900 s",
+    ),
+    (
+        "what is restored is what is deployed",
+        |s| remove(&mut s.detection, "DetectionTampered"),
+        "detection does not know DetectionTampered",
+    ),
+    (
+        "what is restored is what is deployed",
+        |s| drop_resource(s, "ResponderTampered"),
+        "detection has ResponderTampered, which is no rule of the template",
+    ),
+    (
+        "what is restored is what is deployed",
+        |s| {
+            let pattern = &mut resource(s, "LogArchiveTampered")["EventPattern"];
+            list(&mut pattern["detail"]["$or"]).truncate(2);
+        },
+        "detection has another EventPattern of LogArchiveTampered",
+    ),
+    (
+        "what is restored is what is deployed",
+        |s| resource(s, "TrailsChecked")["State"] = json!("DISABLED"),
+        "detection has another State of TrailsChecked",
+    ),
+    (
+        "what is restored is what is deployed",
+        |s| s.detection["TrailTampered"]["Targets"][0]["Id"] = json!("other"),
+        "detection has another Targets of TrailTampered",
+    ),
+    (
+        "names say what is whose",
+        |s| resource(s, "TrailTampered")["Name"] = json!("trail-tampered"),
+        "TrailTampered's Name is not ${AWS::StackName}-trail-tampered",
+    ),
+    (
+        "names say what is whose",
+        |s| resource(s, "NotifyFunction")["FunctionName"] = json!({"Ref": "AWS::StackName"}),
+        "NotifyFunction's FunctionName is not ${AWS::StackName}-notify",
+    ),
+    (
+        "names say what is whose",
+        |s| resource(s, "CheckTrailsRole")["RoleName"] = json!("check"),
+        "CheckTrailsRole's RoleName is not ${AWS::StackName}-check-trails",
+    ),
+    (
+        "names say what is whose",
+        |s| {
+            resource(s, "CheckTrails")["Name"] = json!("check");
+            resource(s, "CheckTrailsMachineRole")["RoleName"] = json!("check");
+            resource(s, "EventsRole")["RoleName"] = json!("start");
+        },
+        "CheckTrails's Name is not ${AWS::StackName}-check-trails\n\
+         CheckTrailsMachineRole's RoleName is not ${AWS::StackName}-machine-check-trails\n\
+         EventsRole's RoleName is not ${AWS::StackName}-events",
+    ),
+    (
+        "AWS's limits are kept",
+        |s| {
+            let names = &mut resource(s, "TrailTampered")["EventPattern"]["detail"]["eventName"];
+            list(names).push(json!("x".repeat(2_000)));
+        },
+        "TrailTampered's pattern may have more than 2048 characters",
+    ),
+    (
+        "AWS's limits are kept",
+        |s| {
+            let settings = &mut resource(s, "NotifyFunction")["Environment"]["Variables"];
+            settings["GREETING"] = json!("x".repeat(4_000));
+        },
+        "NotifyFunction's variables may have more than 4096 characters",
+    ),
+    (
+        "AWS's limits are kept",
+        |s| {
+            let settings = &mut resource(s, "NotifyFunction")["Environment"]["Variables"];
+            settings["GREETING"] = json!({"Ref": "Greeting"});
+        },
+        "NotifyFunction's variables: how long Greeting becomes is not known",
     ),
     (
         "parameters are described, and what must be chosen is",
@@ -1145,7 +1274,34 @@ const PLANTED: &[(&str, Plant, &str)] = &[
     (
         "what stops or is lost wakes somebody",
         |s| drop_resource(s, "UndeliveredEventsAlarm"),
-        "no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailStopped",
+        "no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for LogArchiveTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for DetectionTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for ResponderTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailsChecked",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| drop_resource(s, "DetectionTamperedLostAlarm"),
+        "no alarm on InvocationsFailedToBeSentToDlq of DetectionTampered",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| {
+            resource(s, "TrailsCheckedLostAlarm")["Dimensions"][0]["Value"] =
+                json!({"Ref": "TrailTampered"});
+        },
+        "no alarm on InvocationsFailedToBeSentToDlq of TrailsChecked",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| drop_resource(s, "CheckTrailsSilentAlarm"),
+        "no alarm on the silence of CheckTrails, for TrailsChecked",
+    ),
+    (
+        "what stops or is lost wakes somebody",
+        |s| resource(s, "CheckTrailsSilentAlarm")["TreatMissingData"] = json!("notBreaching"),
+        "no alarm on the silence of CheckTrails, for TrailsChecked",
     ),
     (
         "what stops or is lost wakes somebody",
@@ -1153,15 +1309,19 @@ const PLANTED: &[(&str, Plant, &str)] = &[
             resource(s, "UndeliveredEventsAlarm")["Dimensions"][0]["Value"] =
                 arn("UndeliveredEvents");
         },
-        "no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailStopped",
+        "no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for LogArchiveTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for DetectionTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for ResponderTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailsChecked",
     ),
     (
         "what stops or is lost wakes somebody",
         |s| {
-            resource(s, "TrailStopped")["Targets"][0]["DeadLetterConfig"]["Arn"] =
+            resource(s, "TrailTampered")["Targets"][0]["DeadLetterConfig"]["Arn"] =
                 json!("arn:aws:sqs:eu-central-1:111122223333:x");
         },
-        "no alarm on a dead-letter queue of TrailStopped",
+        "no alarm on a dead-letter queue of TrailTampered",
     ),
     (
         "what stops or is lost wakes somebody",
@@ -1194,10 +1354,13 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         "AssessEventFunction is not traced\n\
          OpenIncidentFunction is not traced\n\
          RestoreCloudtrailFunction is not traced\n\
+         RestoreLogArchiveFunction is not traced\n\
+         RestoreDetectionFunction is not traced\n\
          RecordBaselineFunction is not traced\n\
          DenyAllPolicyFunction is not traced\n\
          RevokeSessionsFunction is not traced\n\
          VerifyContainmentFunction is not traced\n\
+         CheckTrailsFunction is not traced\n\
          CloseIncidentFunction is not traced",
     ),
 ];

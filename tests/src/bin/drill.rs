@@ -2,10 +2,17 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command line prints.
 
-use std::{collections::BTreeSet, io::stdout, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    env,
+    ffi::OsString,
+    io::{ErrorKind, stderr, stdout},
+    process::ExitCode,
+};
 
 use tests::{
     drills::{DRILLS, Drill},
+    judge,
     range::{Progress, Range, Result},
 };
 
@@ -13,8 +20,10 @@ const USAGE: &str = "\
 Attacks a local AWS, and shows how the runbooks answer.
 
 Usage: cargo drill [OPTIONS] [NAME]...
+       cargo drill judge [OPTIONS] PATH...
 
-Without a name, every drill is run.
+Without a name, every drill is run. `judge` starts nothing: it says of events in files whether they
+would set off a runbook, and why (see `cargo drill judge --help`).
 
 Options:
   --keep    leave the local AWS up afterwards, until Ctrl-C
@@ -62,7 +71,12 @@ impl Asked {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let asked = match Asked::read(std::env::args().skip(1)) {
+    let mut arguments = env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == "judge").is_some() {
+        return judge(arguments);
+    }
+    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let asked = match Asked::read(arguments) {
         Ok(asked) => asked,
         Err(error) => {
             eprintln!("{error}");
@@ -84,6 +98,18 @@ async fn main() -> ExitCode {
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn judge(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    match judge::run(arguments, &mut stdout().lock(), &mut stderr().lock()) {
+        Ok(code) => ExitCode::from(code),
+        // Whoever reads has read enough.
+        Err(why) if why.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
             ExitCode::FAILURE
         }
     }

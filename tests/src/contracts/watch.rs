@@ -6,7 +6,8 @@ use super::Project;
 use crate::template::{Resource, Template, each, entries};
 
 /// An alarm wakes somebody when a machine fails, runs out of time or, where that is possible, is
-/// stopped, and when a rule's dead-letter queue holds an event.
+/// stopped; when a rule's dead-letter queue holds an event, or could not take it; and when a rule
+/// that keeps time starts nothing.
 pub(super) fn alarms(project: &Project) -> Vec<String> {
     let template = &project.template;
     let mut violations = Vec::new();
@@ -17,12 +18,26 @@ pub(super) fn alarms(project: &Project) -> Vec<String> {
             metrics.push("ExecutionsAborted");
         }
         for metric in metrics {
-            let dimension = |it: &Value| {
-                let found = template.referred(&it["Value"]);
-                it["Name"] == "StateMachineArn" && found.is_some_and(|it| it.id == machine.id)
-            };
-            if !is_watched(template, machine, ("AWS/States", metric, "Sum"), dimension) {
+            let watch = Watch::any("AWS/States", metric, "Sum");
+            if !watch.is_kept(template, machine, of_machine(template, machine.id)) {
                 violations.push(format!("no alarm on {metric} of {}", machine.id));
+            }
+        }
+    }
+    for rule in template.of_type("AWS::Events::Rule") {
+        let metric = "InvocationsFailedToBeSentToDlq";
+        let dimension = |it: &Value| it["Name"] == "RuleName" && it["Value"]["Ref"] == rule.id;
+        if !Watch::any("AWS/Events", metric, "Sum").is_kept(template, rule, dimension) {
+            violations.push(format!("no alarm on {metric} of {}", rule.id));
+        }
+        if rule.properties["ScheduleExpression"].is_null() {
+            continue;
+        }
+        for target in each(&rule.properties["Targets"]) {
+            let machine = template.referred(&target["Arn"]);
+            let id = machine.map_or(rule.id, |it| it.id);
+            if !SILENCE.is_kept(template, rule, of_machine(template, id)) {
+                violations.push(format!("no alarm on the silence of {id}, for {}", rule.id));
             }
         }
     }
@@ -34,41 +49,83 @@ pub(super) fn alarms(project: &Project) -> Vec<String> {
         let metric = "ApproximateNumberOfMessagesVisible";
         let name = json!({"Fn::GetAtt": [queue.id, "QueueName"]});
         let dimension = |it: &Value| it["Name"] == "QueueName" && it["Value"] == name;
-        if !is_watched(template, queue, ("AWS/SQS", metric, "Maximum"), dimension) {
+        if !Watch::any("AWS/SQS", metric, "Maximum").is_kept(template, queue, dimension) {
             violations.push(format!("no alarm on {metric} of {}, for {rule}", queue.id));
         }
     }
     violations
 }
 
-/// Whether an alarm that is there whenever `watched` is tells a topic about the first time.
-fn is_watched(
-    template: &Template,
-    watched: Resource<'_>,
-    (namespace, metric, statistic): (&str, &str, &str),
-    dimension: impl Fn(&Value) -> bool,
-) -> bool {
-    template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
-        let properties = alarm.properties;
-        let dimensions = each(&properties["Dimensions"]);
-        let tells = each(&properties["AlarmActions"]).iter().any(|it| {
-            let action = template.referred(it);
-            action.is_some_and(|it| it.kind == "AWS::SNS::Topic")
-        });
-        alarm
-            .condition
-            .is_none_or(|it| watched.condition == Some(it))
-            && properties["ActionsEnabled"] != Value::Bool(false)
-            && properties["Namespace"] == namespace
-            && properties["MetricName"] == metric
-            && properties["Statistic"] == statistic
-            && properties["ComparisonOperator"] == "GreaterThanThreshold"
-            && properties["Threshold"] == 0
-            && properties["EvaluationPeriods"] == 1
-            && dimensions.len() == 1
-            && dimensions.iter().all(&dimension)
-            && tells
-    })
+/// What an alarm has to look at, and when it has to go off.
+struct Watch {
+    namespace: &'static str,
+    metric: &'static str,
+    statistic: &'static str,
+    comparison: &'static str,
+    threshold: u64,
+    missing: &'static str,
+}
+
+/// Nothing was started.
+const SILENCE: Watch = Watch {
+    namespace: "AWS/States",
+    metric: "ExecutionsStarted",
+    statistic: "Sum",
+    comparison: "LessThanThreshold",
+    threshold: 1,
+    missing: "breaching",
+};
+
+impl Watch {
+    /// It happened once.
+    fn any(namespace: &'static str, metric: &'static str, statistic: &'static str) -> Self {
+        Self {
+            namespace,
+            metric,
+            statistic,
+            comparison: "GreaterThanThreshold",
+            threshold: 0,
+            missing: "notBreaching",
+        }
+    }
+
+    /// Whether an alarm that is there whenever `watched` is tells a topic about the first time.
+    fn is_kept(
+        &self,
+        template: &Template,
+        watched: Resource<'_>,
+        dimension: impl Fn(&Value) -> bool,
+    ) -> bool {
+        template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
+            let properties = alarm.properties;
+            let dimensions = each(&properties["Dimensions"]);
+            let tells = each(&properties["AlarmActions"]).iter().any(|it| {
+                let action = template.referred(it);
+                action.is_some_and(|it| it.kind == "AWS::SNS::Topic")
+            });
+            alarm
+                .condition
+                .is_none_or(|it| watched.condition == Some(it))
+                && properties["ActionsEnabled"] != Value::Bool(false)
+                && properties["Namespace"] == self.namespace
+                && properties["MetricName"] == self.metric
+                && properties["Statistic"] == self.statistic
+                && properties["ComparisonOperator"] == self.comparison
+                && properties["Threshold"] == self.threshold
+                && properties["TreatMissingData"] == self.missing
+                && properties["EvaluationPeriods"] == 1
+                && dimensions.len() == 1
+                && dimensions.iter().all(&dimension)
+                && tells
+        })
+    }
+}
+
+fn of_machine<'a>(template: &'a Template, id: &'a str) -> impl Fn(&Value) -> bool + use<'a> {
+    move |it| {
+        let found = template.referred(&it["Value"]);
+        it["Name"] == "StateMachineArn" && found.is_some_and(|it| it.id == id)
+    }
 }
 
 /// Every rule with each queue that keeps what it cannot deliver.

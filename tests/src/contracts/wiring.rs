@@ -48,7 +48,8 @@ pub(super) fn seconds_of(worker: &str, project: &Project) -> Option<u64> {
     own.as_u64().or(common.as_u64())
 }
 
-fn worker_in(function: Resource<'_>) -> Option<&str> {
+/// The worker that a function runs.
+pub(super) fn worker_in(function: Resource<'_>) -> Option<&str> {
     let code = function.text("CodeUri")?;
     code.trim_end_matches('/').rsplit('/').next()
 }

@@ -194,14 +194,18 @@ async fn unhealthy_baseline(range: &Range, report: &mut Report<'_>) -> Result<()
 
 pub(super) const DRY_RUN: Drill = Drill {
     name: "dry-run",
-    what: "an operator asks what would be done, while the trail is stopped",
+    what: "an operator asks what would be done, while trail, bucket, key and rules are tampered with",
     run: |range, report| Box::pin(dry_run(range, report)),
 };
 
 async fn dry_run(range: &Range, report: &mut Report<'_>) -> Result<()> {
     let eve = range.attacker_user("everett").await?;
-    report.attack("everett calls cloudtrail:StopLogging; an operator starts a dry run");
+    report.attack("everett blinds us in every way he knows; an operator starts a dry run");
     eve.stop_trail().await?;
+    eve.delete_bucket_policy().await?;
+    eve.schedule_key_deletion(&range.key).await?;
+    eve.disable_rule(range.watcher("-trail-tampered")?.name())
+        .await?;
     proof::trail_is_silent(range, report).await?;
     let before = range.snapshot().await?;
 
@@ -218,7 +222,7 @@ async fn dry_run(range: &Range, report: &mut Report<'_>) -> Result<()> {
 
     let after = range.snapshot().await?;
     report.proves_unchanged(
-        "nothing was changed: not IAM, not the trail, not the ledger",
+        "nothing was changed: not IAM, not what watches, not the ledger",
         &after.changes_since(&before),
     )?;
     proof::may_work(report, &eve).await?;

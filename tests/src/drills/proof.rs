@@ -7,7 +7,8 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
 use super::Report;
 use crate::range::{
-    Attacker, Context, DENY_POLICY_ARN, Error, Message, Range, Result, Run, TRAIL_ARN,
+    Attacker, Context, DENY_POLICY_ARN, Delivery, Error, Event, Message, Range, Result, Run,
+    Snapshot, TRAIL_ARN,
 };
 
 /// The attack worked: the trail does not log.
@@ -34,6 +35,88 @@ pub(super) fn ended_red(report: &mut Report<'_>, run: &Run, why: &str) -> Result
     report.proves(
         format!("the run ended red, saying \"{why}\""),
         run.failed_with("ContainmentIncomplete") && run.cause.contains(why),
+    )
+}
+
+/// The attack worked: something that watches is not as it was.
+pub(super) async fn surveillance_is_damaged(
+    range: &Range,
+    report: &mut Report<'_>,
+    before: &Snapshot,
+) -> Result<()> {
+    let now = range.snapshot().await?;
+    if now.surveillance_since(before).is_empty() {
+        return Err(Error::new("the attack did nothing: all is as it was"));
+    }
+    report.attack("it worked");
+    Ok(())
+}
+
+/// The trail logs, and all that watches is as it was.
+pub(super) async fn surveillance_is_back(
+    range: &Range,
+    report: &mut Report<'_>,
+    before: &Snapshot,
+) -> Result<()> {
+    trail_logs(range, report).await?;
+    let now = range.snapshot().await?;
+    report.proves_unchanged(
+        "the trail, its bucket, its key and our rules are as before",
+        &now.surveillance_since(before),
+    )
+}
+
+/// What was delivered started nothing: triage ignored it, if any rule matched at all.
+pub(super) fn ignored(report: &mut Report<'_>, claim: &str, deliveries: &[Delivery]) -> Result<()> {
+    report.proves(
+        claim,
+        deliveries
+            .iter()
+            .all(|delivery| delivery.triage.times("Ignored") == 1),
+    )
+}
+
+/// The check of the trails, when it was due, ended in `state`.
+pub(super) async fn checked(
+    range: &Range,
+    report: &mut Report<'_>,
+    state: &str,
+) -> Result<Delivery> {
+    let mut checks = range.tick().await?;
+    for check in &checks {
+        report.seen(check);
+    }
+    let (Some(check), true) = (checks.pop(), checks.is_empty()) else {
+        return Err(Error::new("not one rule is due by a schedule"));
+    };
+    report.proves(
+        format!("the check ends \"{state}\""),
+        check.triage.times(state) == 1,
+    )?;
+    Ok(check)
+}
+
+/// The attacker does it again, and AWS refuses.
+pub(super) fn refused_again(report: &mut Report<'_>, again: Result<Event>) -> Result<()> {
+    match again {
+        Ok(event) => Err(Error::new(format!("they may still call {}", event.name()))),
+        Err(error) => {
+            let text = error.to_string();
+            let refusal = REFUSALS.into_iter().find(|code| text.contains(code));
+            let call = text.split(": ").next().unwrap_or_default();
+            let claim = format!("{call} again: {}", refusal.unwrap_or("?"));
+            report.proves(claim, refusal.is_some())
+        }
+    }
+}
+
+/// Among what the run left for a human is `call`.
+pub(super) fn left(report: &mut Report<'_>, run: &Run, call: &str) -> Result<()> {
+    let closing = run.answers("Close incident").next();
+    let open = closing.map(|closing| closing["open"].to_string());
+    report.proves(
+        format!("a human is told to call {call}"),
+        open.is_some_and(|open| open.contains(call)),
     )
 }
 
@@ -78,22 +161,18 @@ where
     };
     report.proves(
         format!("{} calls {call}: {}", attacker.who, code.unwrap_or("?")),
-        is_refusal(code),
+        code.is_some_and(|code| REFUSALS.contains(&code)),
     )
 }
 
-/// Whether AWS says so to somebody who may not do something, or whose key is off.
-fn is_refusal(code: Option<&str>) -> bool {
-    code.is_some_and(|code| {
-        [
-            "AccessDenied",
-            "AccessDeniedException",
-            "InvalidClientTokenId",
-            "UnrecognizedClientException",
-        ]
-        .contains(&code)
-    })
-}
+/// What AWS says to somebody who may not do something, or whose key is off.
+const REFUSALS: [&str; 5] = [
+    "AccessDeniedException",
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+];
 
 /// The user's keys are all off, and the policy that denies everything is attached.
 pub(super) async fn user_is_denied(
@@ -138,7 +217,10 @@ pub(super) async fn told(
     let mut told = range.messages().await?;
     told.retain(|message| message.facts["incidentId"] == incident);
     report.proves(
-        format!("people were told when it was {}", occasions.join(" and ")),
+        match occasions {
+            [] => "people were told nothing new".to_owned(),
+            _ => format!("people were told: {}", occasions.join(" and ")),
+        },
         told.iter()
             .map(Message::occasion)
             .eq(occasions.iter().copied()),

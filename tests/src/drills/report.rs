@@ -45,25 +45,22 @@ impl<'a> Report<'a> {
         self.line("attack", Some(Timestamp::now()), &what.to_string());
     }
 
-    /// A rule that matched, and what triage made of it.
+    /// A rule that matched or was due, and what its target made of it.
     pub(crate) fn seen(&mut self, delivery: &Delivery) {
-        let triage = &delivery.triage;
-        let assessed = triage.answers("Assess event").next();
-        let text = |field: &str| {
-            assessed
-                .and_then(|assessment| assessment[field].as_str())
-                .unwrap_or("no answer")
+        let Some(first) = delivery.triage.moments.first() else {
+            return self.line("seen", None, &format!("rule {}: no answer", delivery.rule));
         };
-        let at = triage.moments.first().map(|moment| moment.at);
+        let said = match &first.answer {
+            Ok(answer) if answer["verdict"].is_string() => {
+                let text = |field: &str| answer[field].as_str().unwrap_or("no answer");
+                format!("{}, {}", text("verdict"), text("reason"))
+            }
+            _ => told(first),
+        };
         self.line(
             "seen",
-            at,
-            &format!(
-                "rule {}: {}, {}",
-                delivery.rule,
-                text("verdict"),
-                text("reason")
-            ),
+            Some(first.at),
+            &format!("rule {}: {said}", delivery.rule),
         );
     }
 

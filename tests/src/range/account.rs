@@ -5,17 +5,14 @@ use aws_sdk_iam::{error::SdkError, types::Role};
 use serde_json::json;
 
 use super::{
-    ACCOUNT, ADMINISTRATOR, Attacker, DENY_POLICY_ARN, EVERYTHING, GLASS, MAX_PRINCIPALS_PER_HOUR,
-    OPERATOR, REGION, Range, SHARED, TRAIL, TRAIL_ARN, WORKLOAD,
+    ACCOUNT, ADMINISTRATOR, Attacker, DENY_POLICY_ARN, EVERYTHING, GLASS, LOG_BUCKET,
+    MAX_PRINCIPALS_PER_HOUR, OPERATOR, REGION, Range, SHARED, TRAIL, TRAIL_ARN, WORKLOAD, archive,
     clients::Clients,
     error::{Context, Result},
 };
 
-/// Where the trail's files go.
-const LOG_BUCKET: &str = "clinic-trail-logs";
-
 /// What the template is deployed with.
-pub(crate) fn parameters() -> Vec<(&'static str, String)> {
+pub(crate) fn parameters(key: &str) -> Vec<(&'static str, String)> {
     let architecture = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         other => other,
@@ -31,7 +28,10 @@ pub(crate) fn parameters() -> Vec<(&'static str, String)> {
         ("WorkloadRoleArns", role(WORKLOAD)),
         ("SharedRoleArns", role(SHARED)),
         ("NeverBlockCidrs", "192.0.2.0/24".to_owned()),
+        ("DeployRoleArns", role(SHARED)),
         ("TrailArn", TRAIL_ARN.to_owned()),
+        ("TrailBucketName", LOG_BUCKET.to_owned()),
+        ("TrailKeyArn", key.to_owned()),
         // The emulator's AWSDenyAll denies nothing: it has no document.
         ("DenyPolicyArn", DENY_POLICY_ARN.to_owned()),
         ("MaxPrincipalsPerHour", MAX_PRINCIPALS_PER_HOUR.to_string()),
@@ -39,9 +39,9 @@ pub(crate) fn parameters() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Makes the account that is protected: its trail, its people, its roles, and the policy that
-/// denies everything.
-pub(crate) async fn furnish(aws: &Clients) -> Result<()> {
+/// Makes the account that is protected: its trail, its log bucket, its people, its roles, and the
+/// policy that denies everything. The trail's key is there already.
+pub(crate) async fn furnish(aws: &Clients, key: &str) -> Result<()> {
     let deny = aws.iam.create_policy().policy_name("DenyAll");
     let denied = deny.policy_document(EVERYTHING.replace("Allow", "Deny"));
     denied
@@ -51,9 +51,8 @@ pub(crate) async fn furnish(aws: &Clients) -> Result<()> {
     for path in [OPERATOR, WORKLOAD, SHARED] {
         role(aws, path).await?;
     }
-    let bucket = aws.s3.create_bucket().bucket(LOG_BUCKET).send().await;
-    bucket.context("creating the log bucket")?;
-    make_trail_whole(aws).await
+    archive::make_bucket_whole(aws).await?;
+    make_trail_whole(aws, key).await
 }
 
 /// The role at `path`, with administrator rights; made when there is none.
@@ -86,8 +85,8 @@ pub(crate) async fn role(aws: &Clients, path: &str) -> Result<Role> {
     role.context("no role was created")
 }
 
-/// Makes the trail what it should be: there, logging, selecting what it should.
-async fn make_trail_whole(aws: &Clients) -> Result<()> {
+/// Makes the trail what it should be: there, as it was set up, logging, selecting what it should.
+async fn make_trail_whole(aws: &Clients, key: &str) -> Result<()> {
     let cloudtrail = &aws.cloudtrail;
     let found = cloudtrail
         .describe_trails()
@@ -96,17 +95,21 @@ async fn make_trail_whole(aws: &Clients) -> Result<()> {
         .await
         .context("cloudtrail:DescribeTrails")?;
     if found.trail_list().is_empty() {
-        cloudtrail
-            .create_trail()
-            .name(TRAIL)
-            .s3_bucket_name(LOG_BUCKET)
-            .is_multi_region_trail(true)
-            .include_global_service_events(true)
-            .enable_log_file_validation(true)
-            .send()
-            .await
-            .context("cloudtrail:CreateTrail")?;
+        let create = cloudtrail.create_trail().name(TRAIL);
+        let created = create.s3_bucket_name(LOG_BUCKET).send().await;
+        created.context("cloudtrail:CreateTrail")?;
     }
+    cloudtrail
+        .update_trail()
+        .name(TRAIL_ARN)
+        .s3_bucket_name(LOG_BUCKET)
+        .kms_key_id(key)
+        .is_multi_region_trail(true)
+        .include_global_service_events(true)
+        .enable_log_file_validation(true)
+        .send()
+        .await
+        .context("cloudtrail:UpdateTrail")?;
     let patients = format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/Patients");
     cloudtrail
         .put_event_selectors()
@@ -172,7 +175,7 @@ impl Range {
 
     /// Makes the trail what it should be, whatever a drill left of it.
     pub(crate) async fn reset_trail(&self) -> Result<()> {
-        make_trail_whole(&self.aws).await
+        make_trail_whole(&self.aws, &self.key).await
     }
 
     /// Whether the trail is there and logs.

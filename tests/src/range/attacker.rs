@@ -4,7 +4,6 @@ use aws_credential_types::Credentials;
 use aws_sdk_cloudtrail::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
-    types::{EventSelector, ReadWriteType},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -62,19 +61,6 @@ impl Attacker {
         detail["errorMessage"] = error.message().unwrap_or_default().into();
         detail["requestParameters"] = Value::Null;
         Ok(event)
-    }
-
-    /// Makes the trail record reads only.
-    pub(crate) async fn narrow_trail(&self) -> Result<()> {
-        let reads = EventSelector::builder()
-            .read_write_type(ReadWriteType::ReadOnly)
-            .include_management_events(true);
-        let call = self.aws.cloudtrail.put_event_selectors();
-        let call = call.trail_name(TRAIL_ARN).event_selectors(reads.build());
-        let answer = call.send().await;
-        answer
-            .context(format!("{} calls cloudtrail:PutEventSelectors", self.who))
-            .map(|_| ())
     }
 
     fn event(&self, name: &str, request_id: Option<&str>) -> Event {

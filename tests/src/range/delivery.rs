@@ -1,20 +1,24 @@
-//! EventBridge's part, which the emulator leaves out: CloudTrail's events do not reach its bus.
+//! EventBridge's part, which the emulator leaves out: CloudTrail's events do not reach its bus. Its
+//! clock is stopped too, so that a schedule is due when a drill says so.
 
-use aws_sdk_eventbridge::types::{Rule, RuleState, Target};
+use aws_sdk_eventbridge::types::RuleState;
+use serde_json::Value;
 
 use super::{
     Range,
     error::{Context, Error, Result},
     event::Event,
+    rules::{Watcher, takes_whole_event},
     run::Run,
 };
+use crate::pattern;
 
 /// One rule that matched, and what its target made of the event.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     /// The rule.
     pub(crate) rule: String,
-    /// Triage's execution, which has ended.
+    /// The target's execution, which has ended.
     pub(crate) triage: Run,
 }
 
@@ -22,18 +26,46 @@ impl Range {
     /// Hands `event` to the targets of every deployed rule whose own pattern matches it, and waits
     /// for what they start.
     pub(crate) async fn deliver(&self, event: &Event) -> Result<Vec<Delivery>> {
+        self.deliver_all(std::slice::from_ref(event)).await
+    }
+
+    /// Hands over all `events` at once.
+    pub(crate) async fn deliver_all(&self, events: &[Event]) -> Result<Vec<Delivery>> {
+        let watchers = self.watchers().await?;
         let mut started = Vec::new();
-        for rule in self.rules().await? {
-            let name = rule.name.clone().unwrap_or_default();
-            if !self.matches(&rule, event).await? {
-                continue;
-            }
-            for target in self.targets(&name).await? {
-                let machine = takes_whole_event(&target)?;
-                let execution = self.start_machine(machine, &event.json).await?;
-                started.push((name.clone(), execution));
+        for event in events {
+            for watcher in &watchers {
+                if self.matches(watcher, event).await? {
+                    started.extend(self.hand_over(watcher, event).await?);
+                }
             }
         }
+        self.ended(started).await
+    }
+
+    /// Lets every schedule be due, as after its time, and waits for what they start.
+    pub(crate) async fn tick(&self) -> Result<Vec<Delivery>> {
+        let mut started = Vec::new();
+        for watcher in self.watchers().await? {
+            if watcher.rule.schedule_expression().is_some() && is_enabled(&watcher) {
+                let arn = watcher.rule.arn().unwrap_or_default();
+                started.extend(self.hand_over(&watcher, &Event::scheduled(arn)).await?);
+            }
+        }
+        self.ended(started).await
+    }
+
+    async fn hand_over(&self, watcher: &Watcher, event: &Event) -> Result<Vec<(String, String)>> {
+        let mut started = Vec::new();
+        for target in &watcher.targets {
+            let machine = takes_whole_event(target)?;
+            let execution = self.start_machine(machine, &event.json).await?;
+            started.push((watcher.name().to_owned(), execution));
+        }
+        Ok(started)
+    }
+
+    async fn ended(&self, started: Vec<(String, String)>) -> Result<Vec<Delivery>> {
         let mut deliveries = Vec::new();
         for (rule, execution) in started {
             let triage = self.end_of(&execution).await?;
@@ -42,25 +74,9 @@ impl Range {
         Ok(deliveries)
     }
 
-    async fn rules(&self) -> Result<Vec<Rule>> {
-        let mut rules = Vec::new();
-        let mut next = None;
-        loop {
-            let call = self.aws.eventbridge.list_rules().set_next_token(next);
-            let page = call.send().await.context("events:ListRules")?;
-            rules.extend(page.rules.unwrap_or_default());
-            next = page.next_token;
-            if next.is_none() {
-                return Ok(rules);
-            }
-        }
-    }
-
-    async fn matches(&self, rule: &Rule, event: &Event) -> Result<bool> {
-        let (Some(pattern), false) = (
-            rule.event_pattern(),
-            rule.state() == Some(&RuleState::Disabled),
-        ) else {
+    /// Asks the emulator, and holds `cargo drill judge` to the same answer.
+    async fn matches(&self, watcher: &Watcher, event: &Event) -> Result<bool> {
+        let Some(pattern) = watcher.rule.event_pattern() else {
             return Ok(false);
         };
         let test = self.aws.eventbridge.test_event_pattern();
@@ -69,34 +85,20 @@ impl Range {
             .event(event.json.to_string())
             .send()
             .await;
-        Ok(tested.context("events:TestEventPattern")?.result)
-    }
-
-    async fn targets(&self, rule: &str) -> Result<Vec<Target>> {
-        let mut targets = Vec::new();
-        let mut next = None;
-        loop {
-            let call = self.aws.eventbridge.list_targets_by_rule();
-            let page = call.rule(rule).set_next_token(next).send().await;
-            let page = page.context("events:ListTargetsByRule")?;
-            targets.extend(page.targets.unwrap_or_default());
-            next = page.next_token;
-            if next.is_none() {
-                return Ok(targets);
-            }
+        let matches = tested.context("events:TestEventPattern")?.result;
+        let pattern: Value = serde_json::from_str(pattern).context("reading a pattern")?;
+        let ours = pattern::matches(&pattern, &event.json).context(watcher.name())?;
+        if ours != matches {
+            return Err(Error::new(format!(
+                "the emulator says that {} matches {}: {matches}; the pattern reader says {ours}",
+                watcher.name(),
+                event.json
+            )));
         }
+        Ok(matches && is_enabled(watcher))
     }
 }
 
-/// The state machine of a target; the range plays no other kind, and no transformed input.
-fn takes_whole_event(target: &Target) -> Result<&str> {
-    let transformed =
-        target.input.is_some() || target.input_path.is_some() || target.input_transformer.is_some();
-    if transformed || !target.arn.contains(":stateMachine:") {
-        return Err(Error::new(format!(
-            "the target {} is not a state machine that takes the whole event",
-            target.arn
-        )));
-    }
-    Ok(&target.arn)
+fn is_enabled(watcher: &Watcher) -> bool {
+    watcher.rule.state() != Some(&RuleState::Disabled)
 }

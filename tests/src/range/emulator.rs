@@ -20,20 +20,8 @@ use super::{
     python::Environment,
 };
 
-/// Runs ministack, and ends it with all its workers as soon as standard input ends: however the
-/// drill ends, be it by Ctrl-C or by a crash, it leaves no process behind.
-const KEEPER: &str = "
-import os, signal, sys, threading
-
-def leave_with_the_drill():
-    sys.stdin.buffer.read()
-    os.killpg(0, signal.SIGKILL)
-
-threading.Thread(target=leave_with_the_drill, daemon=True).start()
-
-from ministack.app import main
-main()
-";
+/// Runs ministack, and ends it with this process.
+const KEEPER: &str = include_str!("ministack.py");
 
 /// How long it may take to start on a busy computer.
 const START: Duration = Duration::from_mins(1);

@@ -66,6 +66,32 @@ impl Event {
         }
     }
 
+    /// What a rule that is due by its schedule hands to its targets.
+    pub(crate) fn scheduled(rule: &str) -> Self {
+        Self {
+            json: json!({
+                "version": "0",
+                "id": new_id(),
+                "detail-type": "Scheduled Event",
+                "source": "aws.events",
+                "account": ACCOUNT,
+                "time": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                "region": REGION,
+                "resources": [rule],
+                "detail": {},
+            }),
+        }
+    }
+
+    /// The same call, made by a service on the caller's behalf.
+    pub(crate) fn through(mut self, service: &str) -> Self {
+        let detail = &mut self.json["detail"];
+        detail["userIdentity"]["invokedBy"] = service.into();
+        detail["sourceIPAddress"] = service.into();
+        detail["userAgent"] = service.into();
+        self
+    }
+
     /// CloudTrail's id of it, and so the name of the execution that answers it.
     pub(crate) fn id(&self) -> &str {
         self.json["detail"]["eventID"].as_str().unwrap_or_default()
@@ -117,6 +143,18 @@ mod tests {
         assert_eq!(call.request, request);
         assert!(matches!(call.actor, Actor::IamUser { .. }));
         assert!(call.error.is_none());
+    }
+
+    #[test]
+    fn what_a_service_does_for_somebody_is_said_so() {
+        let request = json!({"name": "clinic"});
+        let event = Event::of_call(&json!({}), "events", "DisableRule", &request, "id");
+        let event = event.through("cloudformation.amazonaws.com");
+        let call = ApiCall::read(&event.json).unwrap();
+        assert_eq!(
+            call.invoked_by.as_deref(),
+            Some("cloudformation.amazonaws.com")
+        );
     }
 
     #[test]

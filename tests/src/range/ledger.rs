@@ -6,11 +6,11 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValue,
     ScalarAttributeType,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    MAX_PRINCIPALS_PER_HOUR, Range,
+    MAX_PRINCIPALS_PER_HOUR, Range, TRAIL_ARN,
     error::{Context, Result},
 };
 
@@ -66,6 +66,46 @@ impl Range {
         Ok(())
     }
 
+    /// What is recorded of the trail and its archive.
+    pub(crate) async fn baseline(&self) -> Result<Vec<HashMap<String, AttributeValue>>> {
+        let mut items = self.raw_ledger().await?;
+        items.retain(|item| text(item, "pk").starts_with("baseline#"));
+        Ok(items)
+    }
+
+    /// Makes the ledger say of the trail and its archive what was recorded first, and that nothing
+    /// deviates.
+    pub(crate) async fn reset_baseline(&self) -> Result<()> {
+        let (dynamodb, table) = (&self.aws.dynamodb, self.output("LedgerTable")?);
+        for item in self.recorded.iter().cloned() {
+            let put = dynamodb.put_item().table_name(table).set_item(Some(item));
+            put.send().await.context("dynamodb:PutItem")?;
+        }
+        let delete = dynamodb.delete_item().table_name(table);
+        let deleted = delete.set_key(Some(episode_key())).send().await;
+        deleted.context("dynamodb:DeleteItem").map(|_| ())
+    }
+
+    /// Makes the deviation that lasts have lasted for two hours more.
+    pub(crate) async fn age_episode(&self) -> Result<()> {
+        let (dynamodb, table) = (&self.aws.dynamodb, self.output("LedgerTable")?);
+        let get = dynamodb.get_item().table_name(table);
+        let got = get.set_key(Some(episode_key())).send().await;
+        let item = got.context("dynamodb:GetItem")?.item;
+        let mut item = item.context("nothing deviates, by the ledger")?;
+        let mut episode: Value =
+            serde_json::from_str(text(&item, "episode")).context("reading the episode")?;
+        let since: Timestamp = episode["since"]
+            .as_str()
+            .context("the episode has no beginning")?
+            .parse()
+            .context("reading when the episode began")?;
+        episode["since"] = (since - SignedDuration::from_hours(2)).to_string().into();
+        item.insert("episode".to_owned(), AttributeValue::S(episode.to_string()));
+        let put = dynamodb.put_item().table_name(table).set_item(Some(item));
+        put.send().await.context("dynamodb:PutItem").map(|_| ())
+    }
+
     /// Makes the ledger say that as many principals were contained as may be in an hour, and
     /// answers what it said before.
     pub(crate) async fn fill_budget(&self) -> Result<Option<AttributeValue>> {
@@ -115,6 +155,22 @@ impl Range {
         }
         Ok(all)
     }
+}
+
+fn episode_key() -> HashMap<String, AttributeValue> {
+    [
+        ("pk", format!("deviation#{TRAIL_ARN}")),
+        ("sk", "episode".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), AttributeValue::S(value)))
+    .collect()
+}
+
+/// The text of an attribute; empty where there is none.
+fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> &'a str {
+    let value = item.get(name).and_then(|value| value.as_s().ok());
+    value.map(String::as_str).unwrap_or_default()
 }
 
 /// A value of DynamoDB as JSON, in which keys have an order.

@@ -99,10 +99,15 @@ impl Run {
 impl Range {
     /// Waits for the runbook that answers `event`, and for its end.
     pub(crate) async fn run_of(&self, event: &Event) -> Result<Run> {
+        self.incident(event.id()).await
+    }
+
+    /// Waits for the runbook that answers the incident `id`, and for its end.
+    pub(crate) async fn incident(&self, id: &str) -> Result<Run> {
         let deadline = Instant::now() + TO_BEGIN;
         while Instant::now() < deadline {
             for machine in self.runbooks() {
-                let arn = execution_arn(machine, event.id());
+                let arn = execution_arn(machine, id);
                 if self.exists(&arn).await? {
                     return self.end_of(&arn).await;
                 }
@@ -110,8 +115,7 @@ impl Range {
             sleep(LOOK).await;
         }
         Err(Error::new(format!(
-            "no runbook answered the event {} within {} s",
-            event.id(),
+            "no runbook answered the incident {id} within {} s",
             TO_BEGIN.as_secs()
         )))
     }

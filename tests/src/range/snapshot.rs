@@ -16,6 +16,10 @@ pub(crate) struct Snapshot {
     pub(crate) trail: Things,
     /// Whether the trail logs, and since when.
     pub(crate) logging: Things,
+    /// The log bucket's settings, and the key's state and policy.
+    pub(crate) archive: Things,
+    /// The deployed rules and their targets.
+    pub(crate) rules: Things,
     /// Every item of the ledger.
     pub(crate) ledger: Things,
 }
@@ -25,7 +29,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Things(BTreeMap<String, String>);
 
 impl Things {
-    fn add(&mut self, name: String, state: String) {
+    pub(crate) fn add(&mut self, name: String, state: String) {
         self.0.insert(name, state);
     }
 
@@ -51,7 +55,21 @@ impl Snapshot {
             (&self.iam, &before.iam),
             (&self.trail, &before.trail),
             (&self.logging, &before.logging),
+            (&self.archive, &before.archive),
+            (&self.rules, &before.rules),
             (&self.ledger, &before.ledger),
+        ]
+        .into_iter()
+        .flat_map(|(after, before)| after.changes_since(before))
+        .collect()
+    }
+
+    /// What is not as it was `before`, of all that watches: the trail, its archive and our rules.
+    pub(crate) fn surveillance_since(&self, before: &Self) -> Vec<String> {
+        [
+            (&self.trail, &before.trail),
+            (&self.archive, &before.archive),
+            (&self.rules, &before.rules),
         ]
         .into_iter()
         .flat_map(|(after, before)| after.changes_since(before))
@@ -73,6 +91,8 @@ impl Range {
             iam: self.iam().await?,
             trail: self.trail().await?,
             logging: self.logging().await?,
+            archive: self.archive().await?,
+            rules: self.rules().await?,
             ledger,
         })
     }

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The name it is deployed under.
-const STACK: &str = "tourniquet";
+pub(crate) const STACK: &str = "tourniquet";
 
 /// One worker, as Cargo built it.
 #[derive(Debug)]

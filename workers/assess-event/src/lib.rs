@@ -1,15 +1,20 @@
 //! `assess-event`: does this event deserve a response?
 //!
-//! The judgement is [`incident::judge`], a pure function; this worker gives it the configuration
-//! and the time. It calls no AWS API and changes nothing: a second run answers the same, and there
-//! is nothing to undo. What an event holds never makes it fail: an event that it does not know is
-//! ignored, and one that it cannot read is escalated, each with the reason.
+//! The judgement is [`judgement::judge`], a pure function; this worker gives it the configuration,
+//! the time and the facts it asks for: what an operator recorded of the trail and its log archive.
+//! Most events ask for none. It changes nothing: a second run answers the same, and there is nothing
+//! to undo. What an event holds never makes it fail, nor does a fact that cannot be read: the
+//! judgement says what comes of that.
+//!
+//! AWS calls: `dynamodb:GetItem`, for facts only.
 
 use aws_config::SdkConfig;
-use incident::{Settings, Verdict, Watch, judge};
+use incident::{Recorded, Settings};
 use jiff::Timestamp;
+use judgement::{Asked, Fact, Facts, Verdict, Watch, judge};
+use ledger::{Ledger, Part};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use worker::{Failure, Worker};
 
@@ -25,19 +30,46 @@ pub struct Input {
 #[derive(Debug)]
 pub struct AssessEvent {
     watch: Watch,
+    ledger: Ledger,
     now: fn() -> Timestamp,
 }
 
 impl AssessEvent {
-    /// Builds the worker from its settings; see [`Watch::from_settings`].
+    /// Builds the worker from its settings: `LEDGER_TABLE` and those of [`Watch::from_settings`].
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
-    pub fn from_env(_: &SdkConfig) -> Result<Self, Failure> {
+    pub fn from_env(config: &SdkConfig) -> Result<Self, Failure> {
+        let settings = Settings::from_env();
         Ok(Self {
-            watch: Watch::from_settings(&Settings::from_env())?,
+            watch: Watch::from_settings(&settings)?,
+            ledger: Ledger::from_settings(config, &settings)?,
             now: Timestamp::now,
         })
+    }
+
+    async fn facts(&self, event: &Value) -> Facts {
+        let asked = Asked::by(event);
+        let (trail, archive) = tokio::join!(
+            self.fact(asked.trail, Part::Trail),
+            self.fact(asked.archive, Part::Archive),
+        );
+        Facts { trail, archive }
+    }
+
+    async fn fact<T: DeserializeOwned>(&self, asked: bool, part: Part) -> Fact<T> {
+        let (true, Some(trail)) = (asked, &self.watch.trail) else {
+            return Fact::Unrecorded;
+        };
+        let recorded: Result<Option<Recorded<T>>, _> = self.ledger.recorded(trail, part).await;
+        match recorded {
+            Ok(Some(recorded)) => Fact::Recorded(Box::new(recorded)),
+            Ok(None) => Fact::Unrecorded,
+            Err(failure) => {
+                tracing::warn!(failure = failure.name(), "the baseline cannot be read");
+                Fact::Unreadable
+            }
+        }
     }
 }
 
@@ -46,32 +78,76 @@ impl Worker for AssessEvent {
     type Output = Verdict;
 
     async fn run(&self, input: Input) -> Result<Verdict, Failure> {
-        Ok(judge(&input.event, &self.watch, (self.now)()))
+        let facts = self.facts(&input.event).await;
+        Ok(judge(&input.event, &self.watch, &facts, (self.now)()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::{
+        Client,
+        error::ErrorMetadata,
+        operation::get_item::{GetItemError, GetItemOutput},
+        types::AttributeValue,
+    };
+    use aws_smithy_mocks::{Rule, mock, mock_client};
     use serde_json::json;
     use worker::answer;
 
     use super::*;
 
-    fn worker() -> AssessEvent {
+    const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
+
+    fn worker(ledger: &[&Rule]) -> AssessEvent {
         let settings = Settings::new(|name| {
             let value = match name {
                 "ACCOUNT_ID" => "123456789012",
                 "DENY_POLICY_ARN" => "arn:aws:iam::aws:policy/AWSDenyAll",
                 "MODE" => "enforce",
-                "TRAIL_ARN" => "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic",
+                "TRAIL_ARN" => TRAIL,
+                "TRAIL_BUCKET_NAME" => "clinic-logs",
+                "MIN_LOG_RETENTION_DAYS" => "365",
+                "STACK_NAME" => "guard",
                 _ => return None,
             };
             Some(value.to_owned())
         });
         AssessEvent {
             watch: Watch::from_settings(&settings).unwrap(),
+            ledger: Ledger::new(mock_client!(aws_sdk_dynamodb, ledger), "ledger"),
             now: || "2026-11-25T03:12:46Z".parse().unwrap(),
         }
+    }
+
+    /// The watched trail, sent to another bucket.
+    fn redirected() -> Value {
+        let event = include_str!("../../../state-machines/triage.input.json");
+        let mut event: Value = serde_json::from_str(event).unwrap();
+        event["detail"]["eventName"] = json!("UpdateTrail");
+        event["detail"]["requestParameters"] = json!({"name": TRAIL, "s3BucketName": "new-logs"});
+        json!({ "event": event })
+    }
+
+    fn recorded(intended: Option<&str>) -> Rule {
+        let trail = |bucket: &str| {
+            json!({
+                "name": "clinic", "s3BucketName": bucket, "s3KeyPrefix": null, "snsTopic": null,
+                "includeGlobalServiceEvents": true, "isMultiRegionTrail": true,
+                "logFileValidationEnabled": true, "kmsKeyId": null,
+                "cloudWatchLogsLogGroupArn": null, "cloudWatchLogsRoleArn": null,
+                "isOrganizationTrail": false, "recursiveLogging": true,
+                "eventSelectors": {"basic": []}, "insightSelectors": null, "tags": {},
+            })
+            .to_string()
+        };
+        let mut item =
+            GetItemOutput::builder().item("baseline", AttributeValue::S(trail("clinic-logs")));
+        if let Some(bucket) = intended {
+            item = item.item("intended", AttributeValue::S(trail(bucket)));
+        }
+        let item = item.build();
+        mock!(Client::get_item).then_output(move || item.clone())
     }
 
     #[tokio::test]
@@ -83,10 +159,40 @@ mod tests {
             "../../../state-machines/cloudtrail-disabled.input.json"
         ))
         .unwrap();
-        let answer = answer(&worker(), &json!({ "event": event })).await.unwrap();
+        let answer = answer(&worker(&[]), &json!({ "event": event }))
+            .await
+            .unwrap();
         assert_eq!(answer["verdict"], "respond");
         assert_eq!(answer["incidentId"], incident["event"]["id"]);
         assert_eq!(answer["incident"], incident);
+    }
+
+    #[tokio::test]
+    async fn what_an_operator_recorded_decides() {
+        let judged = async |rule: Rule| {
+            let answer = answer(&worker(&[&rule]), &redirected()).await.unwrap();
+            assert_eq!(rule.num_calls(), 1);
+            answer["verdict"].clone()
+        };
+        assert_eq!(judged(recorded(None)).await, "respond");
+        assert_eq!(judged(recorded(Some("new-logs"))).await, "ignore");
+        let empty = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
+        assert_eq!(judged(empty).await, "respond");
+    }
+
+    #[tokio::test]
+    async fn a_baseline_that_cannot_be_read_is_no_failure() {
+        let denied = mock!(Client::get_item).then_error(|| {
+            GetItemError::generic(
+                ErrorMetadata::builder()
+                    .code("AccessDeniedException")
+                    .build(),
+            )
+        });
+        let mut event = redirected();
+        event["event"]["detail"]["requestParameters"]["s3BucketName"] = json!("clinic-logs");
+        let answer = answer(&worker(&[&denied]), &event).await.unwrap();
+        assert_eq!(answer["verdict"], "escalate");
     }
 
     #[tokio::test]
@@ -96,14 +202,16 @@ mod tests {
             json!("text"),
             json!({"detail": {"userIdentity": 7}}),
         ] {
-            let answer = answer(&worker(), &json!({ "event": event })).await.unwrap();
+            let answer = answer(&worker(&[]), &json!({ "event": event }))
+                .await
+                .unwrap();
             assert_eq!(answer["verdict"], "ignore", "{event}");
         }
     }
 
     #[tokio::test]
     async fn a_payload_without_an_event_is_refused() {
-        let failure = answer(&worker(), &json!({})).await.unwrap_err();
+        let failure = answer(&worker(&[]), &json!({})).await.unwrap_err();
         assert_eq!(failure.to_string(), "the payload: missing field `event`");
     }
 }

@@ -12,7 +12,7 @@
 //! AWS calls: `dynamodb:UpdateItem`.
 
 use aws_config::SdkConfig;
-use incident::{Arn, Closing, Containment, Incident, IncidentId, Settings, cut};
+use incident::{Actor, Arn, Closing, Containment, Incident, IncidentId, Settings, cut};
 use jiff::Timestamp;
 use ledger::{Claimant, Hold, Ledger};
 use schemars::JsonSchema;
@@ -189,11 +189,16 @@ fn open(input: &Input) -> Vec<String> {
     let incident = &input.incident;
     let verification = &input.verification;
     let mut open = Vec::new();
+    let mut last = None;
     if let Containment::None { reason, by_hand } = &incident.containment {
-        open.push(format!(
-            "{} was not contained: {reason}. By hand: {by_hand}",
-            incident.actor
-        ));
+        let actor = &incident.actor;
+        let uncontained = format!("{actor} was not contained: {reason}. By hand: {by_hand}");
+        // Whom nobody knows can only be looked for: what can be mended comes first then.
+        if let Actor::Unidentified { .. } = actor {
+            last = Some(uncontained);
+        } else {
+            open.push(uncontained);
+        }
     }
     if let Some(service) = &incident.invoked_by {
         open.push(format!(
@@ -201,6 +206,9 @@ fn open(input: &Input) -> Vec<String> {
              out who (aws cloudtrail lookup-events --lookup-attributes \
              AttributeKey=EventSource,AttributeValue={service})"
         ));
+    }
+    if let Some(remedy) = &incident.remedy {
+        open.push(format!("no step repairs this: {remedy}"));
     }
     for step in last_of_each(&input.steps) {
         let Some(failure) = &step.failure else {
@@ -249,6 +257,7 @@ fn open(input: &Input) -> Vec<String> {
         );
     }
     open.extend(verification.left.iter().cloned());
+    open.extend(last);
     bounded(open, LONGEST_OPEN)
 }
 
@@ -432,6 +441,36 @@ mod tests {
             close(&payload).await["open"],
             json!(["1 thing does not hold"])
         );
+    }
+
+    #[tokio::test]
+    async fn damage_that_no_step_repairs_is_left_for_a_human_with_the_call() {
+        let mut payload = payload(&[done("Restore CloudTrail")]);
+        payload["incident"]["remedy"] = json!("deploy this stack again");
+        let closing = close(&payload).await;
+        assert_eq!(closing["contained"], false);
+        assert_eq!(
+            closing["open"],
+            json!(["no step repairs this: deploy this stack again"])
+        );
+    }
+
+    #[tokio::test]
+    async fn whom_nobody_knows_is_named_after_what_can_be_mended() {
+        let mut payload = payload(&[failed("Restore CloudTrail")]);
+        payload["incident"]["actor"] =
+            json!({"kind": "unidentified", "reason": "a check found it"});
+        payload["incident"]["containment"] =
+            json!({"kind": "none", "reason": "nobody to contain", "byHand": "look"});
+        let closing = close(&payload).await;
+        let open = closing["open"].as_array().unwrap();
+        assert!(
+            open[0]
+                .as_str()
+                .unwrap()
+                .starts_with("Restore CloudTrail failed")
+        );
+        assert!(open[1].as_str().unwrap().ends_with("By hand: look"));
     }
 
     #[tokio::test]

@@ -97,7 +97,11 @@ impl ApiCall {
                 .or_else(|| event["region"].as_str().map(str::to_owned))
                 .ok_or(Unreadable::Field("awsRegion"))?,
             actor: Actor::of(identity, &account),
-            invoked_by: identity["invokedBy"].as_str().map(str::to_owned),
+            // The console's sign-in is no service that acts for somebody: it is they themselves.
+            invoked_by: identity["invokedBy"]
+                .as_str()
+                .filter(|service| *service != "signin.amazonaws.com")
+                .map(str::to_owned),
             source_address: text("sourceIPAddress").map(|address| Source::of(&address)),
             request: detail["requestParameters"].clone(),
             error: text("errorCode").map(|code| CallError {

@@ -180,6 +180,10 @@ arn_of!(
     /// A CloudTrail trail; the region is the trail's home region.
     TrailArn, "cloudtrail", "trail/", "arn:aws:cloudtrail:us-east-1:123456789012:trail/name"
 );
+arn_of!(
+    /// A KMS key.
+    KeyArn, "kms", "key/", "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+);
 
 impl RoleArn {
     /// The path with both slashes, `/` when there is none.

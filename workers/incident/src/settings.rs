@@ -13,6 +13,14 @@ pub struct BadSetting {
     why: String,
 }
 
+impl BadSetting {
+    /// The setting `name`, and why it cannot be used.
+    #[must_use]
+    pub fn new(name: &'static str, why: String) -> Self {
+        Self { name, why }
+    }
+}
+
 impl Settings<fn(&str) -> Option<String>> {
     /// The process's own environment.
     #[must_use]

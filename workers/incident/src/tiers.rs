@@ -52,6 +52,37 @@ impl Tiers {
         &self.deny_policy
     }
 
+    /// Whether `actor` is one of the responder's own roles, by its exact ARN.
+    #[must_use]
+    pub fn is_responder(&self, actor: &Actor) -> bool {
+        matches!(actor, Actor::Role { arn, .. } if self.responders.contains(arn))
+    }
+
+    /// Whether `actor` is an operator or has break-glass access, who may press our buttons.
+    #[must_use]
+    pub fn is_operator(&self, actor: &Actor) -> bool {
+        match actor {
+            Actor::Role { arn, .. } => {
+                contains(&self.operators, arn)
+                    || self
+                        .break_glass
+                        .iter()
+                        .any(|one| matches!(one, Principal::Role(role) if same(role, arn)))
+            }
+            Actor::IamUser { arn } => self
+                .break_glass
+                .iter()
+                .any(|one| matches!(one, Principal::User(user) if is(user, arn))),
+            _ => false,
+        }
+    }
+
+    /// Whether anybody is named who may press our buttons.
+    #[must_use]
+    pub fn has_operators(&self) -> bool {
+        !self.operators.is_empty()
+    }
+
     /// How far `actor` may be contained. Callable anywhere: a worker asks again before it acts,
     /// whatever its payload says.
     #[must_use]
@@ -182,9 +213,16 @@ impl Tiers {
                  check its MFA devices; or, from the organization's management account: aws \
                  organizations attach-policy --policy-id <a deny-all SCP> --target-id {account}"
             ),
-            Actor::AwsService { .. } | Actor::Unidentified { .. } => {
+            Actor::AwsService { .. } => {
                 "find out who asked for it: aws cloudtrail lookup-events --lookup-attributes \
                  AttributeKey=EventId,AttributeValue=<the event's id>"
+                    .to_owned()
+            }
+            Actor::Unidentified { .. } => {
+                "find out who did it: aws cloudtrail lookup-events --lookup-attributes \
+                 AttributeKey=EventId,AttributeValue=<the event's id>, or, where there is no event, \
+                 AttributeKey=ReadOnly,AttributeValue=false around that time; then contain them: start \
+                 this runbook with them as actor, and a reason"
                     .to_owned()
             }
             Actor::IamUser { .. }

@@ -234,6 +234,10 @@ pub struct Incident {
     pub source_address: Option<Source>,
     /// What was attacked.
     pub target: Target,
+    /// How a human repairs the damage that no step of the runbook does, with the exact call. A run
+    /// ends red while there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Text<1000>>,
     /// Whether to say what would be done and change nothing.
     pub dry_run: bool,
 }
@@ -308,6 +312,7 @@ mod tests {
                     .parse()
                     .unwrap(),
             },
+            remedy: Some(Text::cut(&wide(5_000))),
             dry_run: false,
         };
         let json = serde_json::to_string(&incident).unwrap();

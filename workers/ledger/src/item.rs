@@ -63,4 +63,15 @@ impl Ledger {
             .map(|output| output.item)
             .map_err(|error| Failure::aws("dynamodb:GetItem", &error))
     }
+
+    pub(crate) async fn put(&self, item: Item) -> Result<(), Failure> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| Failure::aws("dynamodb:PutItem", &error))
+    }
 }

@@ -6,20 +6,24 @@
 //! | claim on an actor | `claim#<actor>` | `open-incident`, `close-incident`, an undo |
 //! | hold on a principal or resource | `hold#<resource>`, `<mechanism>` | whatever changes it |
 //! | containments of the last hour | `budget` | `open-incident` |
-//! | trail baseline | `baseline#<trail>` | `record-baseline` |
+//! | what was recorded of a trail | `baseline#<trail>`, `trail` or `archive` | `record-baseline` |
+//! | how long a trail deviates from it | `deviation#<trail>`, `episode` | `check-trails` |
 //! | message already sent | `told#<message>` | `notify` |
 //!
 //! Containment never waits for its own bookkeeping: every call is short ([`worker::LEDGER`]), and
 //! [`Holds`] carries on without the ledger, handing the undo to the caller instead.
 
+mod baselines;
 mod budget;
 mod claims;
+mod episodes;
 mod holds;
 mod incidents;
 mod item;
 mod notes;
 mod undo;
 
+pub use baselines::Part;
 pub use budget::Budget;
 pub use claims::{Claim, Claimant};
 pub use holds::{Done, Hold, Holds, Release};

@@ -1,52 +1,16 @@
-//! Smaller things to remember: what a healthy trail looks like, and what people were told.
+//! What people were told.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use incident::{IncidentId, TrailArn};
+use incident::IncidentId;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use worker::Failure;
 
 use crate::{
     Ledger,
-    item::{condition_failed, json_of, key, text},
+    item::{condition_failed, key, text},
 };
 
 impl Ledger {
-    /// Replaces a trail's baseline; `by` names the run that recorded it.
-    ///
-    /// # Errors
-    /// When the ledger cannot be written.
-    pub async fn save_baseline(
-        &self,
-        trail: &TrailArn,
-        baseline: &Value,
-        by: &str,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(key(&baseline_pk(trail), "baseline")))
-            .item("baseline", text(baseline.to_string()))
-            .item("recordedBy", text(by))
-            .item("recordedAt", text(now.to_string()))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| Failure::aws("dynamodb:PutItem", &error))
-    }
-
-    /// A trail's baseline; none when nobody has recorded one.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read.
-    pub async fn baseline(&self, trail: &TrailArn) -> Result<Option<Value>, Failure> {
-        match self.get(&baseline_pk(trail), "baseline").await? {
-            Some(item) => json_of(&item, "baseline").map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// Whether `message` is told for the first time within an hour; if so, it now counts as told by
     /// `run`, which may ask again: it may not have come to telling it.
     ///
@@ -77,8 +41,4 @@ impl Ledger {
             Err(error) => Err(Failure::aws("dynamodb:PutItem", &error)),
         }
     }
-}
-
-fn baseline_pk(trail: &TrailArn) -> String {
-    format!("baseline#{trail}")
 }

@@ -1,6 +1,8 @@
 //! Every branch that DynamoDB can take, on mocked answers; the drills run the same expressions on
 //! a real table.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::{
     error::ErrorMetadata,
     operation::{
@@ -12,12 +14,15 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, error::ConditionalCheckFailedException},
 };
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
-use incident::IncidentId;
+use incident::{IncidentId, Recorded, TrailArn};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use worker::Failure;
 
-use crate::{Budget, Claim, Claimant, Hold, Ledger, Release, item::Item};
+use crate::{
+    Budget, Claim, Claimant, Hold, Ledger, Part, Release,
+    item::{Item, key},
+};
 
 fn ledger(rules: &[&Rule]) -> Ledger {
     Ledger::new(
@@ -471,26 +476,152 @@ mod notes {
                 .unwrap()
         );
     }
+}
+
+mod of_a_trail {
+    use super::*;
+
+    fn trail() -> TrailArn {
+        "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic"
+            .parse()
+            .unwrap()
+    }
+
+    fn put(expected: Item) -> Rule {
+        mock!(aws_sdk_dynamodb::Client::put_item)
+            .match_requests(move |request| request.item() == Some(&expected))
+            .then_output(|| PutItemOutput::builder().build())
+    }
+
+    fn at_key(pk: &'static str, sk: &'static str, found: Item) -> Rule {
+        mock!(aws_sdk_dynamodb::Client::get_item)
+            .match_requests(move |request| request.key() == Some(&key(pk, sk)))
+            .then_output(move || {
+                GetItemOutput::builder()
+                    .set_item(Some(found.clone()))
+                    .build()
+            })
+    }
 
     #[tokio::test]
-    async fn a_baseline_comes_back_as_it_was_saved() {
-        let trail = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic"
-            .parse()
-            .unwrap();
-        let saved = found(item([("baseline", r#"{"bucket":"logs"}"#)]));
-        assert_eq!(
-            ledger(&[&saved]).baseline(&trail).await.unwrap(),
-            Some(json!({"bucket": "logs"}))
-        );
-        assert_eq!(ledger(&[&nothing()]).baseline(&trail).await.unwrap(), None);
-        let broken = found(item([("baseline", "{")]));
-        assert_eq!(
-            ledger(&[&broken])
-                .baseline(&trail)
+    async fn each_part_is_recorded_by_itself() {
+        for (part, sk) in [(Part::Trail, "trail"), (Part::Archive, "archive")] {
+            let pk = "baseline#arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
+            let mut recorded = Recorded {
+                baseline: json!({"bucket": "logs"}),
+                intended: None,
+            };
+            let mut expected = item([
+                ("pk", pk),
+                ("sk", sk),
+                ("baseline", r#"{"bucket":"logs"}"#),
+                ("recordedBy", "i-1"),
+                ("recordedAt", "2026-11-25T03:00:00Z"),
+            ]);
+            let record = async |recorded: &Recorded<Value>, expected: &Item| {
+                let put = put(expected.clone());
+                let ledger = ledger(&[&put]);
+                let by = ("i-1", at("03:00:00"));
+                ledger.record(&trail(), part, recorded, by.0, by.1).await
+            };
+            record(&recorded, &expected).await.unwrap();
+
+            recorded.intended = Some(json!({"bucket": "more"}));
+            expected.extend(item([("intended", r#"{"bucket":"more"}"#)]));
+            record(&recorded, &expected).await.unwrap();
+
+            let found = at_key(pk, sk, expected);
+            let read = ledger(&[&found]).recorded(&trail(), part).await;
+            assert_eq!(read.unwrap(), Some(recorded));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_recorded_is_none() {
+        let read = ledger(&[&nothing()])
+            .recorded::<Value>(&trail(), Part::Trail)
+            .await;
+        assert_eq!(read.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_not_readable_is_to_be_taken_anew() {
+        for (broken, why) in [
+            (item([]), "there is none"),
+            (item([("baseline", "{")]), "EOF"),
+            (item([("baseline", r#"{"a":"b"}"#)]), "invalid type"),
+            (item([("baseline", "{}"), ("intended", "[]")]), "invalid"),
+        ] {
+            let found = found(broken);
+            let failure = ledger(&[&found])
+                .recorded::<BTreeMap<String, u8>>(&trail(), Part::Archive)
                 .await
-                .unwrap_err()
-                .name(),
-            "Rejected"
+                .unwrap_err();
+            let message = failure.to_string();
+            assert_eq!(failure.name(), "Rejected");
+            assert!(
+                message.starts_with(&format!(
+                    "the baseline of the archive is not readable: {why}"
+                )) && message.ends_with("; record it anew"),
+                "{message}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_episode_lasts_until_it_ends() {
+        let pk = "deviation#arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
+        let saved = item([
+            ("pk", pk),
+            ("sk", "episode"),
+            ("episode", r#"["bucket policy"]"#),
+        ]);
+        let (begun, lasting) = (put(saved.clone()), at_key(pk, "episode", saved));
+        let ended = mock!(aws_sdk_dynamodb::Client::delete_item)
+            .match_requests(move |request| request.key() == Some(&key(pk, "episode")))
+            .then_output(|| DeleteItemOutput::builder().build());
+        let ledger = ledger(&[&begun, &lasting, &ended, &nothing()]);
+        let episode = vec!["bucket policy".to_owned()];
+        ledger.save_episode(&trail(), &episode).await.unwrap();
+        assert_eq!(ledger.episode(&trail()).await.unwrap(), Some(episode));
+        ledger.end_episode(&trail()).await.unwrap();
+        let after = ledger.episode::<Vec<String>>(&trail()).await;
+        assert_eq!(after.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_episode_that_is_not_readable_is_refused() {
+        for broken in [
+            item([]),
+            item([("episode", "{")]),
+            item([("episode", "{}")]),
+        ] {
+            let found = found(broken);
+            let episode = ledger(&[&found]).episode::<Vec<String>>(&trail()).await;
+            assert_eq!(episode.unwrap_err().name(), "Rejected");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_refuses_is_a_failure() {
+        let refused = mock!(aws_sdk_dynamodb::Client::put_item).then_error(|| {
+            PutItemError::generic(
+                ErrorMetadata::builder()
+                    .code("AccessDeniedException")
+                    .build(),
+            )
+        });
+        let recorded = Recorded {
+            baseline: json!({}),
+            intended: None,
+        };
+        let failure = ledger(&[&refused])
+            .record(&trail(), Part::Trail, &recorded, "i-1", at("03:00:00"))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "dynamodb:PutItem: AccessDeniedException"
         );
     }
 }

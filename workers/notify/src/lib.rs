@@ -5,10 +5,10 @@
 //! which is no raw event, no key and no body. Dry runs are told too, marked as such: saying what
 //! would be done is what they are for.
 //!
-//! An escalation is sent once an hour for one actor, one kind of event and one severity; when the
-//! ledger cannot say whether it was sent already, it is sent. Apart from that a second run sends a
-//! second message, and so does the retry of a run that noted the message but did not come to send
-//! it: rather twice than never. There is nothing to undo.
+//! An escalation is sent once an hour for one actor, one kind of event and one severity, and once an
+//! hour that a deviation lasts; when the ledger cannot say whether it was sent already, it is sent.
+//! Apart from that a second run sends a second message, and so does the retry of a run that noted
+//! the message but did not come to send it: rather twice than never. There is nothing to undo.
 //!
 //! AWS calls: `sns:Publish`, `dynamodb:PutItem`.
 
@@ -18,7 +18,7 @@ use aws_config::SdkConfig;
 use aws_sdk_sns::types::MessageAttributeValue;
 use incident::{Arn, Closing, Escalation, EventRef, Incident, IncidentId, Settings};
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ledger::{Done, Ledger};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ use message::Message;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Input {
-    /// The execution's name.
+    /// The execution's name; for `lasting` that of the runbook that was started.
     pub incident_id: IncidentId,
     /// The execution.
     pub execution_arn: Arn,
@@ -51,7 +51,7 @@ pub struct Input {
     /// For `refused`: the state machine that refused its input.
     #[serde(default)]
     pub runbook: Option<String>,
-    /// For `recorded`: what was.
+    /// For `recorded`: what was. For `lasting`: what deviates.
     #[serde(default)]
     pub summary: Option<String>,
     /// For `refused` and `unanswered`: why.
@@ -75,6 +75,8 @@ pub enum Occasion {
     Unanswered,
     /// A baseline was recorded.
     Recorded,
+    /// Something is still not as it was recorded, an hour after its runbook was started.
+    Lasting,
 }
 
 /// The worker.
@@ -126,17 +128,50 @@ impl Notify {
             .map_err(|error| Failure::aws("sns:Publish", &error))
     }
 
-    /// Whether this was told within the last hour; an unreachable ledger does not say so.
-    async fn is_repetition(&self, escalation: &Escalation, run: &IncidentId) -> bool {
-        let told = format!(
-            "{}/{}/{}",
-            escalation.severity, escalation.event.name, escalation.actor
-        );
-        matches!(
-            self.ledger.first_this_hour(&told, run, (self.now)()).await,
-            Ok(false)
-        )
+    /// The note that this was told, of what is told once an hour.
+    fn note(&self, input: &Input) -> Option<Note> {
+        if let Some(escalation) = &input.escalation {
+            return Some(Note {
+                message: format!(
+                    "{}/{}/{}",
+                    escalation.severity, escalation.event.name, escalation.actor
+                ),
+                run: input.incident_id.clone(),
+            });
+        }
+        (input.occasion == Occasion::Lasting).then(|| Note {
+            message: format!("lasting/{}", input.incident_id),
+            // Every check reminds of the same incident: its id does not tell one from the next.
+            run: IncidentId::of_event(&(self.now)().to_string())
+                .unwrap_or_else(|| input.incident_id.clone()),
+        })
     }
+
+    /// Whether this was told within the last hour; an unreachable ledger does not say so.
+    async fn is_repetition(&self, note: &Note) -> bool {
+        let Note { message, run } = note;
+        let first = self.ledger.first_this_hour(message, run, (self.now)());
+        matches!(first.await, Ok(false))
+    }
+
+    /// Lets a retry tell what was noted and not sent: it counts as told an hour ago.
+    async fn take_back(&self, note: &Note) {
+        let Note { message, run } = note;
+        let hour_ago = (self.now)() - SignedDuration::from_hours(1);
+        if let Err(failure) = self.ledger.first_this_hour(message, run, hour_ago).await {
+            let why = failure.name();
+            tracing::warn!(
+                why,
+                "the ledger keeps the note of what was not sent for an hour"
+            );
+        }
+    }
+}
+
+/// That something was told, and by which run.
+struct Note {
+    message: String,
+    run: IncidentId,
 }
 
 impl Worker for Notify {
@@ -145,19 +180,23 @@ impl Worker for Notify {
 
     async fn run(&self, input: Input) -> Result<Done, Failure> {
         let message = Message::of(&input, &self.never_block)?;
-        let repetition = match &input.escalation {
-            Some(escalation) => self.is_repetition(escalation, &input.incident_id).await,
-            None => false,
-        };
-        if repetition {
+        let note = self.note(&input);
+        if let Some(note) = &note
+            && self.is_repetition(note).await
+        {
             return Ok(Done {
                 changed: false,
-                summary: "people were told of this actor and event within the last hour".to_owned(),
+                summary: "people were told of this within the last hour".to_owned(),
                 undo: Vec::new(),
                 left: Vec::new(),
             });
         }
-        self.publish(&message).await?;
+        if let Err(failure) = self.publish(&message).await {
+            if let Some(note) = &note {
+                self.take_back(note).await;
+            }
+            return Err(failure);
+        }
         Ok(Done {
             changed: true,
             summary: format!("told people: {}", message.subject()),
@@ -200,6 +239,21 @@ mod tests {
         mock!(aws_sdk_sns::Client::publish)
             .match_requests(|request| request.message_structure() == Some("json"))
             .then_output(|| PublishOutput::builder().build())
+    }
+
+    /// The ledger of somebody who told it already.
+    fn told() -> Rule {
+        mock!(aws_sdk_dynamodb::Client::put_item).then_error(|| {
+            PutItemError::ConditionalCheckFailedException(
+                ConditionalCheckFailedException::builder()
+                    .meta(
+                        ErrorMetadata::builder()
+                            .code("ConditionalCheckFailedException")
+                            .build(),
+                    )
+                    .build(),
+            )
+        })
     }
 
     fn incident() -> Value {
@@ -382,6 +436,36 @@ mod tests {
     }
 
     #[test]
+    fn a_reminder_says_what_deviates_and_where_to_look() {
+        let summary = json!("not as it should be: the trail's key is disabled");
+        let message = Message::of(
+            &parse(&payload("lasting", "summary", &summary)).unwrap(),
+            &[],
+        )
+        .unwrap();
+        let sent: Value = serde_json::from_str(&message.by_protocol()).unwrap();
+        insta::assert_snapshot!(sent["email"].as_str().unwrap(), @"
+        [CRITICAL] the trail is still not as recorded
+
+        Found:     not as it should be: the trail's key is disabled
+        The execution says what the runbook did about it and what it left to you. This is sent once an hour until everything is as recorded. If somebody on your team did this on purpose, record it with the record-baseline runbook.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        ");
+        assert_eq!(sent["sms"], "[CRITICAL] the trail is still not as recorded");
+        let machine: Value = serde_json::from_str(sent["default"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            (&machine["occasion"], &machine["summary"]),
+            (&json!("lasting"), &summary)
+        );
+        assert_eq!(
+            message.attributes().map(|(_, value)| value),
+            ["critical", "lasting", "false"]
+        );
+    }
+
+    #[test]
     fn a_subject_is_one_line_of_ascii_and_short() {
         let mut incident = incident();
         incident["reason"] = json!("é".repeat(300));
@@ -414,18 +498,9 @@ mod tests {
     #[tokio::test]
     async fn an_escalation_is_sent_once_an_hour() {
         let sns = sends();
-        let told = mock!(aws_sdk_dynamodb::Client::put_item).then_error(|| {
-            PutItemError::ConditionalCheckFailedException(
-                ConditionalCheckFailedException::builder()
-                    .meta(
-                        ErrorMetadata::builder()
-                            .code("ConditionalCheckFailedException")
-                            .build(),
-                    )
-                    .build(),
-            )
-        });
-        let done = answer(&worker(&sns, &[&told]), &escalated()).await.unwrap();
+        let done = answer(&worker(&sns, &[&told()]), &escalated())
+            .await
+            .unwrap();
         assert_eq!(done["changed"], false);
         assert_eq!(sns.num_calls(), 0);
 
@@ -437,6 +512,61 @@ mod tests {
             .then_output(|| PutItemOutput::builder().build());
         answer(&worker(&sns, &[&new]), &escalated()).await.unwrap();
         assert_eq!(sns.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reminder_is_sent_once_an_hour_for_one_incident() {
+        let lasting = payload("lasting", "summary", &json!("the trail's key is disabled"));
+        // Two checks remind of one incident; neither may pass for a retry of the other.
+        let new = mock!(aws_sdk_dynamodb::Client::put_item)
+            .match_requests(|request| {
+                let item = request.item().unwrap();
+                item["pk"].as_s().unwrap() == "told#lasting/i-1"
+                    && item["toldBy"].as_s().unwrap() == "2026-11-25T03_13_10Z"
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let sns = sends();
+        let done = answer(&worker(&sns, &[&new]), &lasting).await.unwrap();
+        assert_eq!((done["changed"].clone(), sns.num_calls()), (json!(true), 1));
+
+        let sns = sends();
+        let done = answer(&worker(&sns, &[&told()]), &lasting).await.unwrap();
+        assert_eq!(
+            (done["changed"].clone(), sns.num_calls()),
+            (json!(false), 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reminder_that_was_noted_but_not_sent_is_sent_by_the_retry() {
+        let expiries = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = expiries.clone();
+        let notes = mock!(aws_sdk_dynamodb::Client::put_item)
+            .match_requests(move |request| {
+                let item = request.item().unwrap();
+                seen.lock()
+                    .unwrap()
+                    .push(item["expiresAt"].as_n().unwrap().clone());
+                true
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let sns = mock!(aws_sdk_sns::Client::publish).then_error(|| {
+            PublishError::generic(ErrorMetadata::builder().code("Throttled").build())
+        });
+        let lasting = payload("lasting", "summary", &json!("the trail's key is disabled"));
+        let failure = answer(&worker(&sns, &[&notes]), &lasting)
+            .await
+            .unwrap_err();
+        assert_eq!(failure.name(), "Transient");
+        let now = "2026-11-25T03:13:10Z"
+            .parse::<Timestamp>()
+            .unwrap()
+            .as_second();
+        assert_eq!(
+            *expiries.lock().unwrap(),
+            [(now + 3_600).to_string(), now.to_string()],
+            "noted for an hour, then as of an hour ago"
+        );
     }
 
     #[tokio::test]

@@ -65,19 +65,8 @@ impl Message {
                     ],
                 )
             }
-            Occasion::Recorded => {
-                let summary = needs(input.summary.as_ref(), "summary")?;
-                (
-                    Severity::Medium,
-                    "a trail baseline was recorded".to_owned(),
-                    vec![
-                        summary.clone(),
-                        "From now on this is what a trail is restored to. If nobody on your team \
-                         did this, treat it as an attack."
-                            .to_owned(),
-                    ],
-                )
-            }
+            Occasion::Recorded => recorded(needs(input.summary.as_ref(), "summary")?),
+            Occasion::Lasting => lasting(needs(input.summary.as_ref(), "summary")?),
         };
         let dry_run = input
             .incident
@@ -223,6 +212,33 @@ fn escalated(escalation: &Escalation, ours: &[IpNet]) -> (Severity, String, Vec<
         );
     }
     (*severity, reason.to_string(), lines)
+}
+
+fn recorded(summary: &str) -> (Severity, String, Vec<String>) {
+    (
+        Severity::Medium,
+        "a trail baseline was recorded".to_owned(),
+        vec![
+            summary.to_owned(),
+            "From now on this is what a trail is restored to. If nobody on your team did this, \
+             treat it as an attack."
+                .to_owned(),
+        ],
+    )
+}
+
+fn lasting(summary: &str) -> (Severity, String, Vec<String>) {
+    (
+        Severity::Critical,
+        "the trail is still not as recorded".to_owned(),
+        vec![
+            row("Found", summary),
+            "The execution says what the runbook did about it and what it left to you. This is \
+             sent once an hour until everything is as recorded. If somebody on your team did this \
+             on purpose, record it with the record-baseline runbook."
+                .to_owned(),
+        ],
+    )
 }
 
 fn facts(incident: &Incident, ours: &[IpNet]) -> Vec<String> {

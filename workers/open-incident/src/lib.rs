@@ -86,6 +86,9 @@ pub struct Request {
     #[serde(default, deserialize_with = "target")]
     #[schemars(with = "Option<Target>")]
     target: Option<Target>,
+    /// What no step repairs.
+    #[serde(default)]
+    remedy: Option<Text<1000>>,
     /// Whether to change nothing.
     #[serde(default)]
     dry_run: bool,
@@ -202,6 +205,7 @@ impl OpenIncident {
             invoked_by: request.invoked_by,
             source_address: request.source_address,
             target,
+            remedy: request.remedy,
             dry_run: request.dry_run || self.mode == Mode::Observe,
         })
     }
@@ -575,7 +579,7 @@ mod tests {
         `incident.target`: expected a target, or the ARN of a trail
         `incident.reason`: longer than 1000 characters
         `incident.occurredAt`: failed to parse four digit integer as year: invalid digit, expected 0-9 but got y
-        `incident.dryrun`: unknown field `dryrun`, expected one of `runbook`, `reason`, `severity`, `event`, `occurredAt`, `discoveredAt`, `actor`, `containment`, `invokedBy`, `sourceAddress`, `target`, `dryRun`
+        `incident.dryrun`: unknown field `dryrun`, expected one of `runbook`, `reason`, `severity`, `event`, `occurredAt`, `discoveredAt`, `actor`, `containment`, `invokedBy`, `sourceAddress`, `target`, `remedy`, `dryRun`
         `incident.event`: missing field `name`
         ");
     }

@@ -95,9 +95,9 @@ impl Home {
         }
     }
 
-    /// Makes `now` the settings of `baseline`, sending those that differ and no other: what has
+    /// Makes `now` the settings of `expected`, sending those that differ and no other: what has
     /// not changed cannot be refused.
-    pub(crate) async fn update(&self, now: &Settings, baseline: &Settings) -> Result<(), Failure> {
+    pub(crate) async fn update(&self, now: &Settings, expected: &Settings) -> Result<(), Failure> {
         let logs = |settings: &Settings| {
             (
                 settings.cloud_watch_logs_log_group_arn.clone(),
@@ -105,33 +105,33 @@ impl Home {
             )
         };
         // CloudTrail takes a log group and its role together only.
-        let (group, role) = over(&logs(now), &logs(baseline)).unzip();
+        let (group, role) = over(&logs(now), &logs(expected)).unzip();
         self.client
             .update_trail()
             .name(self.arn.to_string())
-            .set_s3_bucket_name(over(&now.s3_bucket_name, &baseline.s3_bucket_name))
-            .set_s3_key_prefix(over(&now.s3_key_prefix, &baseline.s3_key_prefix).map(cleared))
-            .set_sns_topic_name(over(&now.sns_topic, &baseline.sns_topic).map(cleared))
+            .set_s3_bucket_name(over(&now.s3_bucket_name, &expected.s3_bucket_name))
+            .set_s3_key_prefix(over(&now.s3_key_prefix, &expected.s3_key_prefix).map(cleared))
+            .set_sns_topic_name(over(&now.sns_topic, &expected.sns_topic).map(cleared))
             .set_include_global_service_events(over(
                 &now.include_global_service_events,
-                &baseline.include_global_service_events,
+                &expected.include_global_service_events,
             ))
             .set_is_multi_region_trail(over(
                 &now.is_multi_region_trail,
-                &baseline.is_multi_region_trail,
+                &expected.is_multi_region_trail,
             ))
             .set_enable_log_file_validation(over(
                 &now.log_file_validation_enabled,
-                &baseline.log_file_validation_enabled,
+                &expected.log_file_validation_enabled,
             ))
-            .set_kms_key_id(over(&now.kms_key_id, &baseline.kms_key_id).map(cleared))
+            .set_kms_key_id(over(&now.kms_key_id, &expected.kms_key_id).map(cleared))
             .set_cloud_watch_logs_log_group_arn(group.map(cleared))
             .set_cloud_watch_logs_role_arn(role.map(cleared))
             .set_is_organization_trail(over(
                 &now.is_organization_trail,
-                &baseline.is_organization_trail,
+                &expected.is_organization_trail,
             ))
-            .set_recursive_logging(over(&now.recursive_logging, &baseline.recursive_logging))
+            .set_recursive_logging(over(&now.recursive_logging, &expected.recursive_logging))
             .send()
             .await
             .map(|_| ())
@@ -150,8 +150,8 @@ impl Home {
     }
 
     /// Replaces the event selectors as a whole: advanced and basic ones are never sent together.
-    pub(crate) async fn put_event_selectors(&self, baseline: &Trail) -> Result<(), Failure> {
-        let selectors = &baseline.event_selectors;
+    pub(crate) async fn put_event_selectors(&self, expected: &Trail) -> Result<(), Failure> {
+        let selectors = &expected.event_selectors;
         self.client
             .put_event_selectors()
             .trail_name(self.arn.to_string())
@@ -163,8 +163,8 @@ impl Home {
             .map_err(|error| Failure::aws("cloudtrail:PutEventSelectors", &error))
     }
 
-    pub(crate) async fn put_insight_selectors(&self, baseline: &Trail) -> Result<(), Failure> {
-        let selectors = baseline.insight_selectors.iter().flatten();
+    pub(crate) async fn put_insight_selectors(&self, expected: &Trail) -> Result<(), Failure> {
+        let selectors = expected.insight_selectors.iter().flatten();
         self.client
             .put_insight_selectors()
             .trail_name(self.arn.to_string())
@@ -178,9 +178,9 @@ impl Home {
     }
 }
 
-/// What sets `baseline` over what is set `now`: what is left out stays.
-fn over<T: Clone + PartialEq>(now: &T, baseline: &T) -> Option<T> {
-    (now != baseline).then(|| baseline.clone())
+/// What sets `expected` over what is set `now`: what is left out stays.
+fn over<T: Clone + PartialEq>(now: &T, expected: &T) -> Option<T> {
+    (now != expected).then(|| expected.clone())
 }
 
 /// An empty text clears a setting.

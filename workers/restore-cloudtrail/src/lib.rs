@@ -1,11 +1,17 @@
-//! Makes a trail equal its baseline, logging first.
+//! Makes a trail what is recorded of it, logging first.
 //!
 //! **Act.** `StartLogging` is the very first call, before anything is read: where a trail was
 //! stopped every second counts, and where it logs the call is harmless. Then the trail is compared
-//! with the baseline that `record-baseline` took, and what differs is put back: settings, event
-//! selectors, insight selectors. A deleted trail is created from its baseline, tags included, and
-//! started as soon as CloudTrail allows a second `StartLogging`; what the creation dropped is put
-//! back like any other difference. A step that fails does not stop the next one.
+//! with what `record-baseline` recorded, and what differs is put back: settings, event selectors,
+//! insight selectors. A deleted trail is created from its baseline, tags included, and started as
+//! soon as CloudTrail allows a second `StartLogging`; what the creation dropped is put back like any
+//! other difference. A step that fails does not stop the next one.
+//!
+//! **What is no difference?** A change that was recorded as intended, however much of it is made: a
+//! field may be as in the baseline or as intended, and one that is neither goes back to the
+//! baseline. And hardening: a switch that records or proves more, selectors that take more
+//! ([`Trail::should_be`]). A deleted trail has nothing left to judge and gets its baseline, not what
+//! was intended of it.
 //!
 //! **All or nothing?** CloudTrail refuses a whole call for one setting: a log group whose role may
 //! not be passed, a key that is gone. So a creation that is refused is tried again with the essentials,
@@ -49,9 +55,9 @@ use std::{
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudtrail::Client;
-use incident::{IncidentId, Settings, TrailArn};
+use incident::{IncidentId, Recorded, Settings, TrailArn};
 use jiff::{SignedDuration, Timestamp};
-use ledger::{Done, Hold, Ledger, Release};
+use ledger::{Done, Hold, Ledger, Part, Release};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -124,7 +130,7 @@ struct Begun {
     called: Instant,
     called_at: Timestamp,
     start: Result<Start, Failure>,
-    baseline: Result<Option<Trail>, Failure>,
+    recorded: Result<Option<Recorded<Trail>>, Failure>,
 }
 
 impl RestoreCloudTrail {
@@ -140,12 +146,12 @@ impl RestoreCloudTrail {
             called,
             called_at,
             start,
-            baseline,
+            recorded,
         } = begun;
         let mut run = Run::of(&home.arn);
         let mut holds = self.ledger.holds_for(&input.incident_id, called_at);
         if start == Ok(Start::Deleted) {
-            let baseline = run.baseline_of_deleted(baseline)?;
+            let baseline = run.baseline_of_deleted(recorded)?;
             holds.put(home.hold(json!({"existed": false}))).await;
             recreate(&home, &baseline, called, &mut run).await?;
             return run.end(holds.unrecorded());
@@ -155,16 +161,17 @@ impl RestoreCloudTrail {
             trail::read(&home.client, &home.arn),
         );
         run.logs(start, status, called_at);
-        if let Some(baseline) = run.baseline_of_existing(baseline)
+        if let Some(recorded) = run.recorded_of_existing(recorded)
             && let Some(current) = run.current(current)
         {
-            run.compares_insights(&current, &baseline);
-            if current.differences(&baseline).is_empty() {
-                run.found("it equals its baseline".to_owned());
+            let expected = current.should_be(&recorded);
+            run.compares_insights(&current, &expected);
+            if current.differences(&expected).is_empty() {
+                run.found("it is as recorded".to_owned());
             } else {
                 let original = json!({"existed": true, "trail": current});
                 holds.put(home.hold(original)).await;
-                converge(&home, &current, &baseline, &mut run).await;
+                converge(&home, &current, &expected, &mut run).await;
             }
         }
         run.end(holds.unrecorded())
@@ -173,41 +180,30 @@ impl RestoreCloudTrail {
     async fn begin(&self, arn: TrailArn) -> Begun {
         let home = Home::of(arn, &self.cloudtrail);
         let (called, called_at) = (Instant::now(), (self.now)());
-        let (start, baseline) = tokio::join!(
+        let (start, recorded) = tokio::join!(
             biased;
             home.start_logging(),
-            self.baseline(&home.arn),
+            self.ledger.recorded(&home.arn, Part::Trail),
         );
         Begun {
             home,
             called,
             called_at,
             start,
-            baseline,
+            recorded,
         }
-    }
-
-    async fn baseline(&self, trail: &TrailArn) -> Result<Option<Trail>, Failure> {
-        let Some(baseline) = self.ledger.baseline(trail).await? else {
-            return Ok(None);
-        };
-        serde_json::from_value(baseline).map(Some).map_err(|error| {
-            Failure::Rejected(format!(
-                "the baseline is not readable: {error}; record it anew"
-            ))
-        })
     }
 
     async fn rehearse(&self, input: &Input) -> Result<Done, Failure> {
         let home = Home::of(input.trail_arn.clone(), &self.cloudtrail);
         let mut run = Run::of(&home.arn);
-        let (current, status, baseline) = tokio::join!(
+        let (current, status, recorded) = tokio::join!(
             trail::read(&home.client, &home.arn),
             trail::status(&home.client, &home.arn),
-            self.baseline(&home.arn),
+            self.ledger.recorded(&home.arn, Part::Trail),
         );
         let Some(current) = current? else {
-            run.baseline_of_deleted(baseline)?;
+            run.baseline_of_deleted(recorded)?;
             run.found("is deleted; it would be recreated from its baseline and started".to_owned());
             return run.end(Vec::new());
         };
@@ -216,11 +212,12 @@ impl RestoreCloudTrail {
         } else {
             "is stopped and would be started".to_owned()
         });
-        if let Some(baseline) = run.baseline_of_existing(baseline) {
-            run.compares_insights(&current, &baseline);
-            let differences = current.differences(&baseline);
+        if let Some(recorded) = run.recorded_of_existing(recorded) {
+            let expected = current.should_be(&recorded);
+            run.compares_insights(&current, &expected);
+            let differences = current.differences(&expected);
             run.found(if differences.is_empty() {
-                "it equals its baseline".to_owned()
+                "it is as recorded".to_owned()
             } else {
                 format!("would be put back: {}", differences.join(", "))
             });
@@ -338,27 +335,27 @@ fn as_created(baseline: &Trail) -> Trail {
     }
 }
 
-/// Puts back whatever differs from the baseline; what fails stops nothing else.
-async fn converge(home: &Home, current: &Trail, baseline: &Trail, run: &mut Run) {
-    if current.settings != baseline.settings {
-        update(home, &current.settings, &baseline.settings, run).await;
+/// Puts back whatever differs from what is expected; what fails stops nothing else.
+async fn converge(home: &Home, current: &Trail, expected: &Trail, run: &mut Run) {
+    if current.settings != expected.settings {
+        update(home, &current.settings, &expected.settings, run).await;
     }
-    if current.event_selectors != baseline.event_selectors {
-        let put = home.put_event_selectors(baseline).await;
+    if current.event_selectors != expected.event_selectors {
+        let put = home.put_event_selectors(expected).await;
         run.put_back(vec!["eventSelectors".to_owned()], put);
     }
-    if current.insights_differ(baseline) {
-        let put = home.put_insight_selectors(baseline).await;
+    if current.insights_differ(expected) {
+        let put = home.put_insight_selectors(expected).await;
         run.put_back(vec!["insightSelectors".to_owned()], put);
     }
 }
 
 /// Puts back the settings that differ: together, or one part at a time where that is refused.
-async fn update(home: &Home, now: &trail::Settings, baseline: &trail::Settings, run: &mut Run) {
-    let whole = home.update(now, baseline).await;
-    let parts = parts_of(now, baseline);
+async fn update(home: &Home, now: &trail::Settings, expected: &trail::Settings, run: &mut Run) {
+    let whole = home.update(now, expected).await;
+    let parts = parts_of(now, expected);
     if matches!(whole, Ok(()) | Err(Failure::Transient(_))) || parts.len() < 2 {
-        return run.put_back(now.differences(baseline), whole);
+        return run.put_back(now.differences(expected), whole);
     }
     for part in parts {
         sleep(PACE).await;
@@ -367,29 +364,29 @@ async fn update(home: &Home, now: &trail::Settings, baseline: &trail::Settings, 
     }
 }
 
-/// `now` with one part of `baseline` each, what is recorded and where to first; only the parts that
+/// `now` with one part of `expected` each, what is recorded and where to first; only the parts that
 /// change anything.
-fn parts_of(now: &trail::Settings, baseline: &trail::Settings) -> Vec<trail::Settings> {
-    let (now, baseline) = (now.clone(), baseline.clone());
+fn parts_of(now: &trail::Settings, expected: &trail::Settings) -> Vec<trail::Settings> {
+    let (now, expected) = (now.clone(), expected.clone());
     let parts = [
         trail::Settings {
             sns_topic: now.sns_topic.clone(),
             kms_key_id: now.kms_key_id.clone(),
             cloud_watch_logs_log_group_arn: now.cloud_watch_logs_log_group_arn.clone(),
             cloud_watch_logs_role_arn: now.cloud_watch_logs_role_arn.clone(),
-            ..baseline.clone()
+            ..expected.clone()
         },
         trail::Settings {
-            kms_key_id: baseline.kms_key_id,
+            kms_key_id: expected.kms_key_id,
             ..now.clone()
         },
         trail::Settings {
-            cloud_watch_logs_log_group_arn: baseline.cloud_watch_logs_log_group_arn,
-            cloud_watch_logs_role_arn: baseline.cloud_watch_logs_role_arn,
+            cloud_watch_logs_log_group_arn: expected.cloud_watch_logs_log_group_arn,
+            cloud_watch_logs_role_arn: expected.cloud_watch_logs_role_arn,
             ..now.clone()
         },
         trail::Settings {
-            sns_topic: baseline.sns_topic,
+            sns_topic: expected.sns_topic,
             ..now.clone()
         },
     ];
@@ -414,8 +411,8 @@ fn by_hand(trail: &TrailArn, original: &Value) -> String {
             trail.region()
         );
     }
-    "what was put back stays; an operator who intends another state changes the trail and records \
-     it with the record-baseline runbook"
+    "what was put back stays; an operator who intends another state records it as such with the \
+     record-baseline runbook, then changes the trail"
         .to_owned()
 }
 
@@ -489,7 +486,7 @@ impl Run {
                 self.found("was logging already".to_owned());
             }
             (None, Ok(status)) => self.did(match status.stopped_at {
-                Some(at) => format!("was stopped at {at} and logs again"),
+                Some(at) => format!("was started (it was last stopped at {at})"),
                 None => "logs now".to_owned(),
             }),
             (None, Err(failure)) => {
@@ -514,10 +511,13 @@ impl Run {
         None
     }
 
-    /// The baseline to compare with; without one the trail logs all the same.
-    fn baseline_of_existing(&mut self, baseline: Result<Option<Trail>, Failure>) -> Option<Trail> {
-        match baseline {
-            Ok(Some(baseline)) => return Some(baseline),
+    /// What to compare with; without it the trail logs all the same.
+    fn recorded_of_existing(
+        &mut self,
+        recorded: Result<Option<Recorded<Trail>>, Failure>,
+    ) -> Option<Recorded<Trail>> {
+        match recorded {
+            Ok(Some(recorded)) => return Some(recorded),
             Ok(None) => self.leave(
                 "no baseline is recorded, so its settings could not be compared: check them, then \
                  start the record-baseline runbook"
@@ -530,8 +530,8 @@ impl Run {
         None
     }
 
-    fn compares_insights(&mut self, current: &Trail, baseline: &Trail) {
-        if current.hides_insights(baseline) {
+    fn compares_insights(&mut self, current: &Trail, expected: &Trail) {
+        if current.hides_insights(expected) {
             self.leave(
                 "its insight selectors cannot be read and were not compared with the baseline"
                     .to_owned(),
@@ -542,11 +542,11 @@ impl Run {
     /// The baseline to recreate a trail from; without one nobody here knows what it was.
     fn baseline_of_deleted(
         &self,
-        baseline: Result<Option<Trail>, Failure>,
+        recorded: Result<Option<Recorded<Trail>>, Failure>,
     ) -> Result<Trail, Failure> {
         let name = &self.name;
-        match baseline {
-            Ok(Some(baseline)) => Ok(baseline),
+        match recorded {
+            Ok(Some(recorded)) => Ok(recorded.baseline),
             Ok(None) => Err(Failure::TargetNotFound(format!(
                 "trail {name} does not exist and no baseline of it is recorded: create it by hand \
                  from what the CreateTrail and PutEventSelectors events in CloudTrail's event \
@@ -771,6 +771,22 @@ mod tests {
             let item = HashMap::from([("baseline".to_owned(), json)]);
             world.items.insert(BASELINE.to_owned(), item);
         }
+    }
+
+    fn intend(world: &Shared, intended: &Trail) {
+        let json = AttributeValue::S(serde_json::to_string(intended).unwrap());
+        let mut world = world.lock().unwrap();
+        let item = world.items.get_mut(BASELINE).unwrap();
+        item.insert("intended".to_owned(), json);
+    }
+
+    /// To another bucket, encrypted, and without data events.
+    fn intended() -> Trail {
+        let mut trail = healthy();
+        trail.settings.s3_bucket_name = "new".to_owned();
+        trail.settings.kms_key_id = Some("arn:aws:kms:eu-west-1:123456789012:key/k".to_owned());
+        trail.event_selectors = EventSelectors::everything_managed();
+        trail
     }
 
     fn refuse(world: &Shared, refuses: &[(&'static str, &'static str)]) {
@@ -1120,12 +1136,12 @@ mod tests {
         assert_eq!(first_call(&world), "start_logging");
         assert_eq!(writes(&world), ["start_logging"]);
         assert!(done.changed && is_logging(&world));
-        insta::assert_snapshot!(done.summary, @"trail main was stopped at 2026-11-25T09:58:03Z and logs again; it equals its baseline");
+        insta::assert_snapshot!(done.summary, @"trail main was started (it was last stopped at 2026-11-25T09:58:03Z); it is as recorded");
 
         let again = run_again(&world).await.unwrap();
         assert_eq!(writes(&world), ["start_logging"]);
         assert!(!again.changed);
-        insta::assert_snapshot!(again.summary, @"trail main was logging already; it equals its baseline");
+        insta::assert_snapshot!(again.summary, @"trail main was logging already; it is as recorded");
     }
 
     #[test]
@@ -1257,10 +1273,83 @@ mod tests {
     async fn advanced_selectors_are_put_back_alone() {
         let mut baseline = healthy();
         baseline.event_selectors = advanced_selectors();
-        let world = logging(healthy());
+        let mut narrowed = healthy();
+        narrowed.event_selectors = serde_json::from_value(json!({"basic": [
+            {"excludeManagementEventSources": ["kms.amazonaws.com"]}
+        ]}))
+        .unwrap();
+        let world = logging(narrowed);
         record(&world, Some(&baseline));
         run(&world).await.unwrap();
         assert_eq!(trail_of(&world), baseline);
+    }
+
+    async fn assert_left_alone(trail: Trail, world: &Shared) {
+        let done = run(world).await.unwrap();
+        assert_eq!(writes(world), ["start_logging"]);
+        assert_eq!(trail_of(world), trail);
+        assert!(!done.changed && done.left.is_empty());
+        let said = "trail main is logging; it is as recorded";
+        assert_eq!(rehearse(world).await.unwrap().summary, said);
+    }
+
+    #[tokio::test]
+    async fn an_intended_change_that_was_recorded_first_is_left_alone() {
+        let world = logging(intended());
+        intend(&world, &intended());
+        assert_left_alone(intended(), &world).await;
+    }
+
+    #[tokio::test]
+    async fn an_intended_change_that_is_half_made_is_left_alone() {
+        let mut half = healthy();
+        half.settings.s3_bucket_name = "new".to_owned();
+        let world = logging(half.clone());
+        intend(&world, &intended());
+        assert_left_alone(half, &world).await;
+    }
+
+    #[tokio::test]
+    async fn an_intended_change_that_is_not_made_yet_is_not_made_here() {
+        let world = logging(healthy());
+        intend(&world, &intended());
+        assert_left_alone(healthy(), &world).await;
+    }
+
+    #[tokio::test]
+    async fn a_change_beyond_baseline_and_intent_goes_back_to_the_baseline_alone() {
+        let mut beyond = intended();
+        beyond.settings.kms_key_id = Some("arn:aws:kms:eu-west-1:666666666666:key/k".to_owned());
+        let world = logging(beyond);
+        intend(&world, &intended());
+        let said = rehearse(&world).await.unwrap().summary;
+        assert_eq!(said, "trail main is logging; would be put back: kmsKeyId");
+        let done = run(&world).await.unwrap();
+        let mut expected = intended();
+        expected.settings.kms_key_id = None;
+        assert_eq!(trail_of(&world), expected);
+        assert!(done.changed);
+        insta::assert_snapshot!(done.summary, @"trail main was logging already; put back: kmsKeyId");
+    }
+
+    #[tokio::test]
+    async fn hardening_is_left_alone() {
+        let mut weak = healthy();
+        weak.settings.is_multi_region_trail = false;
+        weak.settings.log_file_validation_enabled = false;
+        weak.event_selectors = EventSelectors::everything_managed();
+        weak.insight_selectors = Some(BTreeSet::new());
+        let world = logging(healthy());
+        record(&world, Some(&weak));
+        assert_left_alone(healthy(), &world).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deleted_trail_gets_its_baseline_and_not_what_was_intended() {
+        let world = world(None);
+        intend(&world, &intended());
+        run(&world).await.unwrap();
+        assert_eq!(trail_of(&world), healthy());
     }
 
     #[tokio::test]
@@ -1448,7 +1537,7 @@ mod tests {
                 "no baseline is recorded, so its settings could not be compared: check them, then start the record-baseline runbook"
             ]
         );
-        insta::assert_snapshot!(done.summary, @"trail main was stopped at 2026-11-25T09:58:03Z and logs again; no baseline is recorded, so its settings could not be compared: check them, then start the record-baseline runbook");
+        insta::assert_snapshot!(done.summary, @"trail main was started (it was last stopped at 2026-11-25T09:58:03Z); no baseline is recorded, so its settings could not be compared: check them, then start the record-baseline runbook");
     }
 
     #[tokio::test]
@@ -1468,7 +1557,7 @@ mod tests {
         let done = run(&world).await.unwrap();
         assert!(done.changed && is_logging(&world));
         insta::assert_snapshot!(done.left.join("\n"), @"its settings were not compared with the baseline (dynamodb:GetItem: ResourceNotFoundException: what AWS said)");
-        insta::assert_snapshot!(done.summary, @"trail main was stopped at 2026-11-25T09:58:03Z and logs again; its settings were not compared with the baseline (dynamodb:GetItem: ResourceNotFoundException: what AWS said)");
+        insta::assert_snapshot!(done.summary, @"trail main was started (it was last stopped at 2026-11-25T09:58:03Z); its settings were not compared with the baseline (dynamodb:GetItem: ResourceNotFoundException: what AWS said)");
     }
 
     #[tokio::test]
@@ -1520,7 +1609,7 @@ mod tests {
             .insert(BASELINE.to_owned(), item);
         let done = run(&world).await.unwrap();
         assert_eq!(done.left.len(), 1);
-        insta::assert_snapshot!(done.summary, @"trail main was logging already; its settings were not compared with the baseline (the baseline is not readable: missing field `name`; record it anew)");
+        insta::assert_snapshot!(done.summary, @"trail main was logging already; its settings were not compared with the baseline (the baseline of the trail is not readable: missing field `name` at line 1 column 2; record it anew)");
     }
 
     #[tokio::test]
@@ -1535,7 +1624,7 @@ mod tests {
         refuse(&world, &[("start_logging", "InvalidHomeRegionException")]);
         let failure = run_with(&world, payload.clone()).await.unwrap_err();
         assert_eq!(failure.name(), "Rejected");
-        insta::assert_snapshot!(failure, @"trail main is logging; it equals its baseline; failed: cloudtrail:StartLogging: the trail's home is another region, and cloudtrail:DescribeTrails does not say which");
+        insta::assert_snapshot!(failure, @"trail main is logging; it is as recorded; failed: cloudtrail:StartLogging: the trail's home is another region, and cloudtrail:DescribeTrails does not say which");
 
         refuse(&world, &[("describe_trails", "AccessDeniedException")]);
         let failure = run_with(&world, payload).await.unwrap_err();
@@ -1551,7 +1640,7 @@ mod tests {
         expected.event_selectors = EventSelectors::everything_managed();
         assert_eq!(trail_of(&world), expected);
         assert_eq!(failure.name(), "AccessDenied");
-        insta::assert_snapshot!(failure, @"trail main was stopped at 2026-11-25T09:58:03Z and logs again; put back: isMultiRegionTrail, kmsKeyId, s3BucketName, insightSelectors; failed: cloudtrail:PutEventSelectors: AccessDeniedException: what AWS said");
+        insta::assert_snapshot!(failure, @"trail main was started (it was last stopped at 2026-11-25T09:58:03Z); put back: isMultiRegionTrail, kmsKeyId, s3BucketName, insightSelectors; failed: cloudtrail:PutEventSelectors: AccessDeniedException: what AWS said");
     }
 
     #[tokio::test(start_paused = true)]
@@ -1587,7 +1676,7 @@ mod tests {
         refuse(&world, &[("start_logging", "AccessDeniedException")]);
         let failure = run(&world).await.unwrap_err();
         assert_eq!(failure.name(), "AccessDenied");
-        insta::assert_snapshot!(failure, @"trail main is logging; it equals its baseline; failed: cloudtrail:StartLogging: AccessDeniedException: what AWS said");
+        insta::assert_snapshot!(failure, @"trail main is logging; it is as recorded; failed: cloudtrail:StartLogging: AccessDeniedException: what AWS said");
     }
 
     #[tokio::test]
@@ -1603,7 +1692,7 @@ mod tests {
             assert_eq!(failure.name(), name, "{call}");
             let message = failure.to_string();
             assert!(
-                message.contains("logs again") || message.contains("logs now"),
+                message.contains("was started") || message.contains("logs now"),
                 "{message}"
             );
         }
@@ -1633,7 +1722,7 @@ mod tests {
     #[tokio::test]
     async fn a_rehearsal_says_what_would_be_done() {
         let said = async |world: Shared| rehearse(&world).await.unwrap().summary;
-        insta::assert_snapshot!(said(world(Some(healthy()))).await, @"trail main is stopped and would be started; it equals its baseline");
+        insta::assert_snapshot!(said(world(Some(healthy()))).await, @"trail main is stopped and would be started; it is as recorded");
         insta::assert_snapshot!(said(logging(tampered())).await, @"trail main is logging; would be put back: isMultiRegionTrail, kmsKeyId, s3BucketName, eventSelectors, insightSelectors");
         insta::assert_snapshot!(said(world(None)).await, @"trail main is deleted; it would be recreated from its baseline and started");
         let unrecorded = logging(healthy());
@@ -1672,7 +1761,7 @@ mod tests {
 
         let world = logging(tampered());
         run(&world).await.unwrap();
-        insta::assert_snapshot!(undo(&world).await.unwrap().summary, @"trail main is left as it is; what was put back stays; an operator who intends another state changes the trail and records it with the record-baseline runbook");
+        insta::assert_snapshot!(undo(&world).await.unwrap().summary, @"trail main is left as it is; what was put back stays; an operator who intends another state records it as such with the record-baseline runbook, then changes the trail");
     }
 
     #[tokio::test]

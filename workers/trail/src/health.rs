@@ -1,14 +1,10 @@
 //! Whether a trail sees what it must see.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_cloudtrail::Client;
 use incident::TrailArn;
 use worker::Failure;
 
-use crate::{
-    AdvancedSelector, BasicSelector, EventSelectors, FieldSelector, Status, Trail, status,
-};
+use crate::{Status, Trail, status};
 
 /// Why `trail` is not healthy, in words; empty when it is. A healthy trail logs, delivers, and
 /// records every change in every region, global services included, in files that can be proved.
@@ -21,7 +17,7 @@ pub async fn health(
     trail: &Trail,
 ) -> Result<Vec<String>, Failure> {
     let mut reasons = idle(&status(client, arn).await?);
-    reasons.extend(blind(trail));
+    reasons.extend(blind_spots(trail));
     Ok(reasons)
 }
 
@@ -39,17 +35,13 @@ fn idle(status: &Status) -> Vec<String> {
     reasons
 }
 
-fn blind(trail: &Trail) -> Vec<String> {
-    let sees_changes = match &trail.event_selectors {
-        EventSelectors::Basic(selectors) => selectors.iter().any(BasicSelector::takes_changes),
-        EventSelectors::Advanced(selectors) => {
-            selectors.iter().any(AdvancedSelector::takes_changes)
-        }
-    };
+/// What keeps `trail` from recording every change whenever it logs, in words; empty when nothing does.
+#[must_use]
+pub fn blind_spots(trail: &Trail) -> Vec<String> {
     let settings = &trail.settings;
     [
         (
-            sees_changes,
+            trail.event_selectors.takes_changes(),
             "no event selector takes every management write event",
         ),
         (settings.is_multi_region_trail, "it records one region only"),
@@ -68,39 +60,10 @@ fn blind(trail: &Trail) -> Vec<String> {
     .collect()
 }
 
-impl BasicSelector {
-    fn takes_changes(&self) -> bool {
-        self.include_management_events
-            && self.read_write_type != "ReadOnly"
-            && self.exclude_management_event_sources.is_empty()
-    }
-}
-
-impl AdvancedSelector {
-    /// Any field beside the category narrows it; that reads are left out is no harm.
-    fn takes_changes(&self) -> bool {
-        let category = FieldSelector::only("eventCategory", "Management");
-        let writes = FieldSelector::only("readOnly", "false");
-        self.fields.contains(&category)
-            && self
-                .fields
-                .iter()
-                .all(|field| *field == category || *field == writes)
-    }
-}
-
-impl FieldSelector {
-    fn only(field: &str, value: &str) -> Self {
-        Self {
-            field: field.to_owned(),
-            equals: BTreeSet::from([value.to_owned()]),
-            ..Self::default()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use aws_sdk_cloudtrail::{
         error::ErrorMetadata,
         operation::get_trail_status::{GetTrailStatusError, GetTrailStatusOutput},
@@ -109,7 +72,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::tests::{arn, trail};
+    use crate::{
+        EventSelectors,
+        tests::{arn, trail},
+    };
 
     async fn reasons(trail: &Trail, status: GetTrailStatusOutput) -> String {
         let rule = mock!(Client::get_trail_status)
@@ -228,7 +194,7 @@ mod tests {
                 ]))]}),
             ),
         ] {
-            let reasons = blind(&with_selectors(selectors.clone()));
+            let reasons = blind_spots(&with_selectors(selectors.clone()));
             assert_eq!(reasons.is_empty(), sees, "{selectors}");
         }
     }

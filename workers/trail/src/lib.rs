@@ -1,5 +1,5 @@
 //! A CloudTrail trail as a whole: what can be set about it, reading it, comparing it with a
-//! baseline, whether it is healthy.
+//! baseline, whether it is healthy. Hardening a trail is no deviation from its baseline.
 //!
 //! Two trails are equal when they record the same: lists are sets, since CloudTrail keeps no order
 //! in them, and what AWS leaves out is filled in when it is read (no prefix is an empty prefix, no
@@ -11,11 +11,12 @@
 //! Event aggregation (`PutEventConfiguration`) is no part of it: it adds summaries beside the
 //! events and takes none away.
 
+mod covers;
 mod health;
 mod read;
 mod selectors;
 
-pub use health::health;
+pub use health::{blind_spots, health};
 pub use read::{Status, home_of, read, status};
 pub use selectors::{
     AdvancedSelector, BasicSelector, DataResource, EventSelectors, FieldSelector, InsightSelector,
@@ -24,7 +25,7 @@ pub use selectors::{
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudtrail::{Client, config::Region};
-use incident::TrailArn;
+use incident::{Recorded, TrailArn};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -79,6 +80,34 @@ pub struct Settings {
 }
 
 impl Trail {
+    /// What this trail should be by what is recorded of it. What is stronger than that stays as it
+    /// is: a switch that records or proves more, selectors that take more.
+    #[must_use]
+    pub fn should_be(&self, recorded: &Recorded<Self>) -> Self {
+        let mut expected = recorded.expected(self);
+        expected.settings.keep_switched_on(&self.settings);
+        if self.event_selectors.covers(&expected.event_selectors) {
+            expected.event_selectors = self.event_selectors.clone();
+        }
+        let stronger = self.insights().zip(expected.insights());
+        if stronger.is_some_and(|(now, recorded)| now.is_superset(&recorded)) {
+            expected
+                .insight_selectors
+                .clone_from(&self.insight_selectors);
+        }
+        expected
+    }
+
+    /// Each insight with each category of events by itself, as far as they are known.
+    fn insights(&self) -> Option<BTreeSet<(&str, &str)>> {
+        let selectors = self.insight_selectors.as_ref()?;
+        let pairs = selectors.iter().flat_map(|selector| {
+            let categories = selector.event_categories.iter();
+            categories.map(|category| (selector.insight_type.as_str(), category.as_str()))
+        });
+        Some(pairs.collect())
+    }
+
     /// The fields in which this trail is not as `baseline`, by their names in JSON: what a repair
     /// would put back. Insight selectors that one of the two does not know are not compared.
     #[must_use]
@@ -111,6 +140,14 @@ impl Trail {
 }
 
 impl Settings {
+    fn keep_switched_on(&mut self, now: &Self) {
+        self.include_global_service_events |= now.include_global_service_events;
+        self.is_multi_region_trail |= now.is_multi_region_trail;
+        self.log_file_validation_enabled |= now.log_file_validation_enabled;
+        self.is_organization_trail |= now.is_organization_trail;
+        self.recursive_logging |= now.recursive_logging;
+    }
+
     /// The fields that are not as in `baseline`, by their names in JSON.
     #[must_use]
     pub fn differences(&self, baseline: &Self) -> Vec<String> {
@@ -210,6 +247,88 @@ mod tests {
         assert_eq!(other.differences(&trail()), [""; 0]);
         assert_eq!(trail().differences(&other), [""; 0]);
         assert!(other.hides_insights(&trail()) && !trail().hides_insights(&other));
+    }
+
+    fn recorded(change: impl Fn(&mut Trail)) -> Recorded<Trail> {
+        let mut intended = trail();
+        change(&mut intended);
+        Recorded {
+            baseline: trail(),
+            intended: Some(intended),
+        }
+    }
+
+    #[test]
+    fn a_tampered_trail_should_be_as_recorded() {
+        let mut now = trail();
+        now.settings.is_multi_region_trail = false;
+        now.settings.s3_bucket_name = "mine".to_owned();
+        now.event_selectors = EventSelectors::everything_managed();
+        now.insight_selectors = Some(BTreeSet::new());
+        let recorded = Recorded {
+            baseline: trail(),
+            intended: None,
+        };
+        assert_eq!(now.should_be(&recorded), trail());
+    }
+
+    #[test]
+    fn an_intended_change_may_be_made_field_by_field() {
+        let moves = |trail: &mut Trail| {
+            trail.settings.s3_bucket_name = "new".to_owned();
+            trail.settings.kms_key_id = Some("key".to_owned());
+        };
+        let recorded = recorded(moves);
+        let mut now = trail();
+        now.settings.s3_bucket_name = "new".to_owned();
+        assert_eq!(now.should_be(&recorded), now, "the key is still to come");
+        moves(&mut now);
+        assert_eq!(now.should_be(&recorded), now);
+        now.settings.kms_key_id = Some("foreign".to_owned());
+        let expected = now.should_be(&recorded);
+        assert_eq!(expected.settings.s3_bucket_name, "new");
+        assert_eq!(expected.settings.kms_key_id, None);
+    }
+
+    #[test]
+    fn intended_selectors_may_take_less() {
+        let narrowed = |trail: &mut Trail| {
+            trail.event_selectors = EventSelectors::everything_managed();
+        };
+        let recorded = recorded(narrowed);
+        let mut now = trail();
+        narrowed(&mut now);
+        assert_eq!(now.should_be(&recorded), now);
+    }
+
+    #[test]
+    fn hardening_stays() {
+        let mut weak = trail();
+        weak.settings.include_global_service_events = false;
+        weak.settings.is_multi_region_trail = false;
+        weak.settings.log_file_validation_enabled = false;
+        weak.settings.recursive_logging = false;
+        weak.event_selectors = EventSelectors::everything_managed();
+        let recorded = Recorded {
+            baseline: weak.clone(),
+            intended: None,
+        };
+        let mut now = trail();
+        now.settings.is_organization_trail = true;
+        let insights = [
+            ("ApiCallRateInsight", vec!["Data", "Management"]),
+            ("ApiErrorRateInsight", vec!["Management"]),
+        ]
+        .map(|(kind, categories)| json!({"insightType": kind, "eventCategories": categories}));
+        now.insight_selectors = serde_json::from_value(json!(insights)).unwrap();
+        assert_eq!(now.should_be(&recorded), now);
+
+        let unknown = Trail {
+            insight_selectors: None,
+            ..now
+        };
+        let expected = unknown.should_be(&recorded);
+        assert_eq!(expected.insight_selectors, weak.insight_selectors);
     }
 
     #[test]

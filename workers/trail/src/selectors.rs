@@ -1,9 +1,12 @@
 //! Which events a trail records.
+//!
+//! Selectors with a field that is not known here are not read: it might narrow them.
 
 use std::{collections::BTreeSet, fmt};
 
 use aws_sdk_cloudtrail::{error::BuildError, types};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A trail has selectors of one kind; an event is recorded when any of them takes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,9 +18,9 @@ pub enum EventSelectors {
     Advanced(BTreeSet<AdvancedSelector>),
 }
 
-/// A basic event selector.
+/// A basic event selector; what its JSON leaves out is AWS's default.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct BasicSelector {
     /// `All`, `ReadOnly` or `WriteOnly`.
     pub read_write_type: String,
@@ -31,25 +34,29 @@ pub struct BasicSelector {
 
 /// Resources of one type whose data events are recorded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DataResource {
     /// `AWS::S3::Object`, ….
     pub r#type: String,
     /// Their ARNs, or how these start.
+    #[serde(default)]
     pub values: BTreeSet<String>,
 }
 
 /// An advanced event selector: takes the events that all of its fields take.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AdvancedSelector {
     /// What people call it.
     pub name: Option<String>,
-    /// The fields.
+    /// The fields, which AWS calls field selectors.
+    #[serde(alias = "fieldSelectors")]
     pub fields: BTreeSet<FieldSelector>,
 }
 
 /// What one field of an event must be, and must not be, to be taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct FieldSelector {
     /// `eventCategory`, `readOnly`, `resources.ARN`, ….
     pub field: String,
@@ -87,9 +94,19 @@ impl EventSelectors {
     /// What a trail records that was told nothing: every management event, no data event.
     #[must_use]
     pub fn everything_managed() -> Self {
-        Self::Basic(BTreeSet::from([BasicSelector::from(
-            types::EventSelector::builder().build(),
-        )]))
+        Self::Basic(BTreeSet::from([BasicSelector::default()]))
+    }
+
+    /// What a call of `PutEventSelectors` asks for, from the `requestParameters` that CloudTrail
+    /// records of it; none when they cannot be read.
+    #[must_use]
+    pub fn from_event(request: &Value) -> Option<Self> {
+        let kind = |name: &str| request.get(name).filter(|list| !list.is_null()).cloned();
+        if let Some(list) = kind("advancedEventSelectors") {
+            return serde_json::from_value(list).ok().map(Self::Advanced);
+        }
+        let list = kind("eventSelectors")?;
+        serde_json::from_value(list).ok().map(Self::Basic)
     }
 
     pub(crate) fn of(
@@ -136,6 +153,12 @@ impl fmt::Display for EventSelectors {
         };
         let plural = if count == 1 { "" } else { "s" };
         write!(f, "{count} {kind} event selector{plural}")
+    }
+}
+
+impl Default for BasicSelector {
+    fn default() -> Self {
+        types::EventSelector::builder().build().into()
     }
 }
 
@@ -345,6 +368,43 @@ mod tests {
         assert_eq!(EventSelectors::of(read.basic(), None), read);
         assert_eq!(read.advanced().unwrap(), None);
         assert_eq!(read.to_string(), "1 basic event selector");
+    }
+
+    #[test]
+    fn a_recorded_request_reads_like_what_it_asks_for() {
+        let read = |request| EventSelectors::from_event(&request);
+        let default = json!({"trailName": "main", "eventSelectors": [
+            {"readWriteType": "All", "includeManagementEvents": true, "dataResources": []}
+        ]});
+        assert_eq!(read(default), Some(EventSelectors::everything_managed()));
+        assert_eq!(
+            read(json!({"eventSelectors": [{}]})),
+            Some(EventSelectors::everything_managed())
+        );
+        assert_eq!(
+            read(json!({"eventSelectors": []})),
+            Some(EventSelectors::Basic(BTreeSet::new()))
+        );
+        let advanced = read(json!({"eventSelectors": null, "advancedEventSelectors": [
+            {"name": "changes", "fieldSelectors": [
+                {"field": "eventCategory", "equals": ["Management"]},
+                {"field": "readOnly", "equals": ["false"], "notEquals": []}
+            ]}
+        ]}));
+        assert!(advanced.is_some_and(|selectors| selectors.takes_changes()));
+    }
+
+    #[test]
+    fn a_request_that_is_not_understood_is_not_read() {
+        for request in [
+            json!(null),
+            json!({"trailName": "main"}),
+            json!({"eventSelectors": "all"}),
+            json!({"eventSelectors": [{"newFilter": ["iam.amazonaws.com"]}]}),
+            json!({"advancedEventSelectors": [{"fieldSelectors": [{"like": ["x"]}]}]}),
+        ] {
+            assert_eq!(EventSelectors::from_event(&request), None, "{request}");
+        }
     }
 
     #[test]

@@ -1,25 +1,10 @@
-//! IAM, the trail and the ledger, as far as this worker's tests need them: one principal to read.
+//! IAM and the ledger, as far as this worker's tests need them: one principal to read.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use aws_sdk_cloudtrail::{
-    config::{
-        ConfigBag, Intercept, Region, RuntimeComponents,
-        interceptors::BeforeTransmitInterceptorContextRef,
-    },
-    error::BoxError,
-    operation::{
-        get_event_selectors::{GetEventSelectorsError, GetEventSelectorsOutput},
-        get_insight_selectors::{GetInsightSelectorsError, GetInsightSelectorsOutput},
-        get_trail::{GetTrailError, GetTrailOutput},
-        get_trail_status::{GetTrailStatusError, GetTrailStatusOutput},
-        list_tags::{ListTagsError, ListTagsOutput},
-    },
-    types::{EventSelector, ReadWriteType, Trail, error::UnsupportedOperationException},
-};
 use aws_sdk_dynamodb::{
     operation::get_item::{GetItemError, GetItemOutput},
     types::AttributeValue,
@@ -53,7 +38,6 @@ use aws_sdk_iam::{
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
 use jiff::Timestamp;
 use ledger::Ledger;
-use serde_json::Value;
 
 /// What AWS answers, or its error code.
 type Answer<T> = Result<T, &'static str>;
@@ -71,15 +55,6 @@ pub(crate) struct State {
     pub(crate) password: Option<&'static str>,
     /// The hold of the denial, as JSON.
     pub(crate) before: Option<String>,
-    pub(crate) baseline: Option<Value>,
-    pub(crate) logging: bool,
-    pub(crate) delivery_error: &'static str,
-    pub(crate) logs_delivery_error: &'static str,
-    pub(crate) bucket: &'static str,
-    /// Whether the trail takes what changes something, beside what reads.
-    pub(crate) changes: bool,
-    /// Where the calls about the trail went.
-    pub(crate) hosts: Vec<String>,
     pub(crate) refuses: HashMap<&'static str, &'static str>,
     calls: usize,
 }
@@ -342,95 +317,17 @@ impl Aws {
         ]
     }
 
-    pub(crate) fn cloudtrail(&self) -> aws_sdk_cloudtrail::Client {
-        mock_client!(
-            aws_sdk_cloudtrail,
-            RuleMode::MatchAny,
-            &self.of_trails(),
-            |config| config
-                .retry_config(RetryConfig::disabled())
-                .region(Region::new("eu-west-1"))
-                .interceptor(self.clone())
-        )
-    }
-
-    fn of_trails(&self) -> Vec<Rule> {
-        use aws_sdk_cloudtrail::Client;
-        let insights = self.clone();
-        vec![
-            rule!(
-                self,
-                Client::get_trail_status,
-                GetTrailStatusError,
-                |state, _request| {
-                    state.call("GetTrailStatus").map(|()| {
-                        GetTrailStatusOutput::builder()
-                            .is_logging(state.logging)
-                            .latest_delivery_error(state.delivery_error)
-                            .latest_cloud_watch_logs_delivery_error(state.logs_delivery_error)
-                            .build()
-                    })
-                }
-            ),
-            rule!(self, Client::get_trail, GetTrailError, |state, request| {
-                assert!(request.name().unwrap().starts_with("arn:aws:cloudtrail:"));
-                state.call("GetTrail").map(|()| {
-                    let trail = Trail::builder()
-                        .s3_bucket_name(state.bucket)
-                        .include_global_service_events(true)
-                        .is_multi_region_trail(true)
-                        .log_file_validation_enabled(true);
-                    GetTrailOutput::builder().trail(trail.build()).build()
-                })
-            }),
-            rule!(
-                self,
-                Client::get_event_selectors,
-                GetEventSelectorsError,
-                |state, _request| {
-                    state.call("GetEventSelectors").map(|()| {
-                        let kind = if state.changes {
-                            ReadWriteType::All
-                        } else {
-                            ReadWriteType::ReadOnly
-                        };
-                        let selector = EventSelector::builder().read_write_type(kind);
-                        GetEventSelectorsOutput::builder()
-                            .event_selectors(selector.build())
-                            .build()
-                    })
-                }
-            ),
-            mock!(Client::get_insight_selectors).then_compute_response(move |_| {
-                match insights.state().call("GetInsightSelectors") {
-                    Ok(()) => MockResponse::Output(GetInsightSelectorsOutput::builder().build()),
-                    // The only refusal that is not like any other call's.
-                    Err(_) => MockResponse::Error(
-                        GetInsightSelectorsError::UnsupportedOperationException(
-                            UnsupportedOperationException::builder().build(),
-                        ),
-                    ),
-                }
-            }),
-            rule!(self, Client::list_tags, ListTagsError, |state, _request| {
-                state
-                    .call("ListTags")
-                    .map(|()| ListTagsOutput::builder().build())
-            }),
-        ]
-    }
-
     pub(crate) fn ledger(&self) -> Ledger {
         use aws_sdk_dynamodb::Client;
         let rule = rule!(self, Client::get_item, GetItemError, |state, request| {
             state.call("GetItem").map(|()| {
-                let (name, json) = match request.key().unwrap()["sk"].as_s().unwrap().as_str() {
-                    "deny-all-policy" => ("original", state.before.clone()),
-                    "baseline" => ("baseline", state.baseline.as_ref().map(Value::to_string)),
-                    other => panic!("nothing is kept by {other}"),
-                };
-                let item =
-                    json.map(|json| HashMap::from([(name.to_owned(), AttributeValue::S(json))]));
+                assert_eq!(
+                    request.key().unwrap()["sk"].as_s().unwrap(),
+                    "deny-all-policy"
+                );
+                let json = state.before.clone();
+                let item = json
+                    .map(|json| HashMap::from([("original".to_owned(), AttributeValue::S(json))]));
                 GetItemOutput::builder().set_item(item).build()
             })
         });
@@ -438,22 +335,5 @@ impl Aws {
             config.retry_config(RetryConfig::disabled())
         });
         Ledger::new(client, "ledger")
-    }
-}
-
-impl Intercept for Aws {
-    fn name(&self) -> &'static str {
-        "notes where a call goes"
-    }
-
-    fn read_before_transmit(
-        &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let host = context.request().uri().to_owned();
-        self.state().hosts.push(host);
-        Ok(())
     }
 }

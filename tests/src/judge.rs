@@ -1,0 +1,248 @@
+//! `cargo drill judge`: says of an event whether it would set off a runbook, and why.
+//!
+//! Plays the account's part with what ships: the deployed rules' patterns, then the judgement that
+//! triage makes. No account is asked, so nothing recorded there is known.
+
+mod config;
+mod files;
+
+use std::{
+    borrow::Cow,
+    ffi::OsString,
+    fmt, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use detection::Rule;
+use incident::{BadSetting, Runbook};
+use jiff::Timestamp;
+use judgement::{Facts, Verdict, Watch};
+use serde_json::Value;
+
+pub use config::{BadConfig, Config};
+
+use crate::{
+    pattern::{BadPattern, Pattern},
+    template::{Template, Unreadable},
+};
+
+/// What `cargo drill judge --help` prints.
+pub const USAGE: &str = "\
+Says of events whether they would set off a runbook, and why. No account is asked.
+
+Usage: cargo drill judge [OPTIONS] PATH...
+
+A PATH is a file or a folder, of which every *.json is read, in folders within it too. A file holds
+an EventBridge event, a CloudTrail record, a list of either, or a CloudTrail log file.
+
+Prints one line for each event, separated by tabs:
+  file       with #2 for the second event, when the file holds several
+  runbook    the one that would start, or -
+  verdict    respond, escalate, ignore; or none when no rule takes the event
+  reason
+
+Options:
+  --config FILE  what is protected, as JSON: the template's parameters by their names;
+                 AWS::AccountId, AWS::Region, AWS::StackName, AWS::Partition; and what the stack
+                 made, as far as it is known: ResponderRoleArns, LedgerTable, TopicArn,
+                 UndeliveredEventsArn. Without it: tests/scenario.json of this workspace
+  --help         print this
+
+Exits with 0 when everything could be read, and with 2 otherwise.";
+
+const SCENARIO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenario.json");
+const TEMPLATE: &str = include_str!("../../infra/template.yaml");
+
+/// Judges events by what ships.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    rules: Vec<Pattern>,
+    watch: Watch,
+}
+
+/// What would be done about an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The runbook that would start.
+    pub runbook: Option<Runbook>,
+    /// `respond`, `escalate`, `ignore`; or `none` when no rule takes the event.
+    pub verdict: &'static str,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// Why nothing can be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotJudge {
+    /// The config is not one.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    /// The config lacks a setting, or has one that does not parse.
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    /// A shipped rule's pattern is none.
+    #[error("the rule {rule}: {why}")]
+    Rule {
+        /// The rule.
+        rule: String,
+        /// What is wrong with its pattern.
+        why: BadPattern,
+    },
+    /// The shipped template is none.
+    #[error("the template: {0}")]
+    Template(#[from] Unreadable),
+}
+
+impl Judge {
+    /// A judge of the system that `config` describes, in JSON.
+    ///
+    /// # Errors
+    /// Names the key of the config that is unknown, missing or does not parse.
+    pub fn of(config: &str) -> Result<Self, CannotJudge> {
+        let config = Config::read(config, &Template::read(TEMPLATE)?)?;
+        let rules = detection::rules(&config.settings_of_rules())?;
+        let rules = rules.into_iter().filter_map(read);
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+            watch: Watch::from_settings(&config.settings())?,
+        })
+    }
+
+    /// Judges one event, or one record of CloudTrail's as the event that EventBridge makes of it.
+    #[must_use]
+    pub fn judge(&self, event: &Value) -> Finding {
+        let event = match files::envelope(event) {
+            Ok(event) => event,
+            Err(why) => return Finding::none(why),
+        };
+        if !self.rules.iter().any(|rule| rule.takes(&event)) {
+            return Finding::none("no rule matches");
+        }
+        // Judged as on that day, so that every day answers the same.
+        let time = event["time"].as_str().and_then(|time| time.parse().ok());
+        let now = time.unwrap_or_else(Timestamp::now);
+        match judgement::judge(&event, &self.watch, &Facts::default(), now) {
+            Verdict::Respond {
+                reason, incident, ..
+            } => Finding {
+                runbook: Some(incident.runbook),
+                ..Finding::new("respond", &reason)
+            },
+            Verdict::Escalate { reason, .. } => Finding::new("escalate", &reason),
+            Verdict::Ignore { reason } => Finding::new("ignore", &reason),
+        }
+    }
+
+    /// Writes a line for each event of a file; content that holds none is a line too.
+    fn report(&self, file: &Path, content: &[u8], out: &mut impl Write) -> io::Result<()> {
+        let name = file.to_string_lossy();
+        let name = one_line(&name);
+        let events = match files::events(content) {
+            Ok(events) => events,
+            Err(why) => return writeln!(out, "{name}\t{}", Finding::none(&why)),
+        };
+        if let [event] = events.as_slice() {
+            return writeln!(out, "{name}\t{}", self.judge(event));
+        }
+        for (event, number) in events.iter().zip(1..) {
+            writeln!(out, "{name}#{number}\t{}", self.judge(event))?;
+        }
+        Ok(())
+    }
+}
+
+fn read(rule: Rule) -> Option<Result<Pattern, CannotJudge>> {
+    let pattern = Pattern::read(&rule.pattern?);
+    Some(pattern.map_err(|why| CannotJudge::Rule {
+        rule: rule.name,
+        why,
+    }))
+}
+
+impl Finding {
+    fn new(verdict: &'static str, reason: &str) -> Self {
+        Self {
+            runbook: None,
+            verdict,
+            reason: one_line(reason).into_owned(),
+        }
+    }
+
+    fn none(reason: &str) -> Self {
+        Self::new("none", reason)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.runbook {
+            Some(runbook) => write!(f, "{runbook}")?,
+            None => f.write_str("-")?,
+        }
+        write!(f, "\t{}\t{}", self.verdict, self.reason)
+    }
+}
+
+/// Text of an attacker's may neither break a line nor steer a terminal.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, " ").into()
+    } else {
+        text.into()
+    }
+}
+
+/// Runs `cargo drill judge` with its arguments, and answers the exit code.
+///
+/// # Errors
+/// When nothing can be written.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    out: &mut impl Write,
+    errors: &mut impl Write,
+) -> io::Result<u8> {
+    let mut config = PathBuf::from(SCENARIO);
+    let mut paths = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--help" | "-h") => {
+                writeln!(out, "{USAGE}")?;
+                return Ok(0);
+            }
+            Some("--config") => match arguments.next() {
+                Some(file) => config = file.into(),
+                None => return refuse(errors, "--config needs a file"),
+            },
+            Some(option) if option.starts_with('-') => {
+                return refuse(errors, &format!("there is no option `{option}`"));
+            }
+            _ => paths.push(PathBuf::from(argument)),
+        }
+    }
+    if paths.is_empty() {
+        return refuse(errors, "which events? Give files or folders");
+    }
+    let judge = match fs::read_to_string(&config).map(|config| Judge::of(&config)) {
+        Ok(Ok(judge)) => judge,
+        Ok(Err(why)) => return refuse(errors, &format!("{}: {why}", config.display())),
+        Err(why) => return refuse(errors, &format!("{}: {why}", config.display())),
+    };
+    let mut code = 0;
+    for path in paths {
+        files::each(&path, &mut |file, content| match content {
+            Ok(content) => judge.report(file, &content, out),
+            Err(why) => {
+                code = refuse(errors, &format!("{}: {why}", file.display()))?;
+                Ok(())
+            }
+        })?;
+    }
+    Ok(code)
+}
+
+fn refuse(errors: &mut impl Write, why: &str) -> io::Result<u8> {
+    writeln!(errors, "{}", one_line(why))?;
+    Ok(2)
+}

@@ -1,0 +1,205 @@
+//! Compares a trail, its log archive and our own rules with what was recorded and deployed.
+//!
+//! **Act.** It only reads. A runbook asks it after a repair whether everything holds; a schedule asks
+//! it every five minutes (`heartbeat`), for the case where no event can come: then a deviation is an
+//! incident without an actor, once for as long as it lasts.
+//!
+//! - **Missing** is what a repair can put back: a trail that does not log or is not as recorded, a log
+//!   archive that is not as recorded, rules that are not as deployed.
+//! - **Left** is what only a human can: what no worker repairs, with the call; what could not be
+//!   read; log files that could not be delivered (AWS keeps the last error until the next delivery);
+//!   and anything of which nothing is recorded.
+//!
+//! What cannot be read hides nothing else. Only where nothing at all can be read is that a failure.
+//!
+//! Without a ledger, or without a baseline, what needs none is compared all the same: whether the
+//! trail logs and sees every change, whether the key can be used, whether the rules are as deployed.
+//!
+//! **An episode** is the time that deviations last. The ledger keeps their fingerprints, since when,
+//! and the incident's id. A deviation that is not yet among them begins a new episode; one that is gone
+//! is forgotten, so that its return is new. While an episode lasts every heartbeat answers the same
+//! incident: its execution exists, so starting it again does nothing, unless the first start
+//! failed. After an hour it asks for a reminder. Where the ledger cannot be reached the id
+//! is made of the hour and the deviations, so that one incident an hour is the most.
+//!
+//! In a heartbeat everything that is left is a deviation too, so that people learn of a check whose
+//! eyes were put out.
+//!
+//! **Undo.** None: nothing is changed but the episode. **A second run** answers the same.
+//!
+//! **Calls.** `cloudtrail:GetTrailStatus`, `GetTrail`, `GetEventSelectors`, `GetInsightSelectors`,
+//! `ListTags` in the trail's home region; `s3:GetBucketPolicy`, `GetLifecycleConfiguration`,
+//! `GetBucketVersioning`, `GetEncryptionConfiguration` on its bucket; `kms:DescribeKey`,
+//! `GetKeyPolicy` on its key; `logs:DescribeLogGroups`; `events:DescribeRule`,
+//! `ListTargetsByRule`; `dynamodb:GetItem`, and for the episode `PutItem` and `DeleteItem`.
+
+mod episode;
+mod look;
+
+use aws_config::SdkConfig;
+use detection::Rule;
+use incident::{
+    Actor, Deviation, Incident, IncidentId, Mode, Runbook, Settings, Severity, Target, Text, Tiers,
+    TrailArn, cut,
+};
+use jiff::Timestamp;
+use ledger::Ledger;
+use log_archive::{Clients, Names};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use worker::{Failure, Worker};
+
+/// A summary is for people: the whole lists are beside it.
+const LONGEST_SUMMARY: usize = 1_000;
+
+/// Which trail is compared, and for whom.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// The name of the execution that asks.
+    pub incident_id: IncidentId,
+    /// The trail.
+    pub trail_arn: TrailArn,
+    /// Whether the schedule asks: then a deviation is an incident.
+    #[serde(default)]
+    pub heartbeat: bool,
+}
+
+/// What is not as it should be.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// Whether nothing is missing.
+    pub holds: bool,
+    /// What a repair can put back, one line each, for people.
+    pub missing: Vec<String>,
+    /// What only a human can, one line each, with the call where there is one.
+    pub left: Vec<String>,
+    /// All of it in one sentence.
+    pub summary: String,
+    /// The name of the execution that answers, when the schedule asked and something deviates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident_id: Option<IncidentId>,
+    /// Its input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Box<Incident>>,
+    /// Whether people should be reminded that it lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remind: Option<bool>,
+}
+
+/// The worker.
+#[derive(Debug)]
+pub struct CheckTrails {
+    cloudtrail: aws_sdk_cloudtrail::Client,
+    archive: Clients,
+    names: Names,
+    events: aws_sdk_eventbridge::Client,
+    rules: Vec<Rule>,
+    ledger: Ledger,
+    tiers: Tiers,
+    mode: Mode,
+    now: fn() -> Timestamp,
+}
+
+impl CheckTrails {
+    /// Reads the settings `MODE`, `LEDGER_TABLE`, and those of [`Tiers`], [`Names`] and
+    /// [`detection::rules`].
+    ///
+    /// # Errors
+    /// Names the setting that is missing or does not parse.
+    pub fn from_env(config: &SdkConfig) -> Result<Self, Failure> {
+        let settings = Settings::from_env();
+        let control = worker::CONTROL.on(config);
+        Ok(Self {
+            cloudtrail: aws_sdk_cloudtrail::Client::new(&control),
+            archive: Clients::new(&control),
+            names: Names::from_settings(&settings)?,
+            events: aws_sdk_eventbridge::Client::new(&control),
+            rules: detection::rules(&settings)?,
+            ledger: Ledger::from_settings(config, &settings)?,
+            tiers: Tiers::from_settings(&settings)?,
+            mode: settings.required("MODE")?,
+            now: Timestamp::now,
+        })
+    }
+}
+
+impl Worker for CheckTrails {
+    type Input = Input;
+    type Output = Output;
+
+    async fn run(&self, input: Input) -> Result<Output, Failure> {
+        let now = (self.now)();
+        let deviations = self.look(&input.trail_arn, now).await?;
+        let mut output = self.answer(&deviations);
+        if input.heartbeat
+            && let Some(episode) = self.episode(&input.trail_arn, &deviations, now).await
+        {
+            output.incident_id = Some(episode.incident_id);
+            let incident = self.incident(&input.trail_arn, &output.summary, episode.since);
+            output.incident = Some(Box::new(incident));
+            output.remind = Some(episode.remind);
+        }
+        Ok(output)
+    }
+}
+
+impl CheckTrails {
+    fn incident(&self, trail: &TrailArn, reason: &str, since: Timestamp) -> Incident {
+        let actor =
+            Actor::unidentified("found by a check, which sees what was done and not by whom");
+        Incident {
+            runbook: Runbook::CloudtrailDisabled,
+            reason: Text::cut(reason),
+            severity: Severity::Critical,
+            event: None,
+            occurred_at: since,
+            discovered_at: since,
+            containment: self.tiers.containment(&actor),
+            actor,
+            invoked_by: None,
+            source_address: None,
+            target: Target::Trail { arn: trail.clone() },
+            remedy: None,
+            dry_run: self.mode == Mode::Observe,
+        }
+    }
+
+    /// What people are told of `deviations`.
+    fn answer(&self, deviations: &[Deviation]) -> Output {
+        let (mut missing, mut left) = (Vec::new(), Vec::new());
+        for deviation in deviations {
+            match deviation.remedy.as_deref() {
+                None => missing.push(deviation.what.clone()),
+                Some(remedy) => left.push(format!("{}: {remedy}", deviation.what)),
+            }
+        }
+        let whats: Vec<_> = deviations.iter().map(|it| it.what.as_str()).collect();
+        let summary = match (whats.as_slice(), self.names.is_empty()) {
+            ([], false) => {
+                "the trail logs and is as recorded, as is its log archive, and our rules are as \
+                 deployed"
+                    .to_owned()
+            }
+            ([], true) => {
+                "the trail logs and is as recorded, and our rules are as deployed; its log archive \
+                 is not watched"
+                    .to_owned()
+            }
+            (whats, _) => whats.join("; "),
+        };
+        Output {
+            holds: missing.is_empty(),
+            missing,
+            left,
+            summary: cut(&summary, LONGEST_SUMMARY),
+            incident_id: None,
+            incident: None,
+            remind: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+//! Calls on the trail's log archive: its bucket, its key, its log group.
+
+use incident::KeyArn;
+use log_archive::{Archive, Encryption, Lifecycle, Versioning, policy};
+use serde_json::Value;
+
+use crate::{
+    Fact,
+    call::{Aim, Case, Effect, Touched},
+    trail::harmless,
+};
+
+const BUCKET: &str = "the trail's log bucket";
+
+pub(crate) fn bucket(case: &Case<'_>) -> Option<Touched> {
+    let effect: fn(&Case<'_>) -> Effect = match case.name() {
+        "DeleteBucket" => |_| Effect::tampering("the trail's log bucket was deleted"),
+        "DeleteBucketPolicy" => delete_policy,
+        "PutBucketPolicy" => put_policy,
+        "PutBucketLifecycle" => put_lifecycle,
+        "PutBucketVersioning" => put_versioning,
+        "PutBucketEncryption" => put_encryption,
+        "DeleteBucketEncryption" => delete_encryption,
+        "PutBucketLogging" => put_logging,
+        "DeleteObject" | "DeleteObjects" => deleted_objects,
+        _ => return None,
+    };
+    let aim = match (&case.watch.archive.bucket, case.given("bucketName")) {
+        (None, _) => Aim::Nothing,
+        (Some(bucket), Some(given)) => Aim::at(bucket == given),
+        (Some(bucket), None) => Aim::Unsaid(format!("arn:aws:s3:::{bucket}"), ":s3:::"),
+    };
+    Some(Touched {
+        thing: BUCKET,
+        aim,
+        effect,
+    })
+}
+
+fn allowed<T>(case: &Case<'_>, test: impl Fn(&Archive) -> T) -> Vec<T> {
+    case.facts.archive.allowed().map(test).collect()
+}
+
+fn name_of_bucket<'a>(case: &Case<'a>) -> &'a str {
+    case.watch.archive.bucket.as_deref().unwrap_or_default()
+}
+
+fn delete_policy(case: &Case<'_>) -> Effect {
+    if allowed(case, |archive| archive.bucket_policy.is_none()).contains(&true) {
+        return Effect::Harmless("no bucket policy is recorded".to_owned());
+    }
+    Effect::tampering(
+        "the policy of the trail's log bucket was deleted, so that CloudTrail cannot write there,",
+    )
+}
+
+fn put_policy(case: &Case<'_>) -> Effect {
+    let given = &case.call.request["bucketPolicy"];
+    let Some(given) = document(given) else {
+        return Effect::Unclear(
+            "the policy of the trail's log bucket was replaced, and the event does not say by what"
+                .to_owned(),
+        );
+    };
+    let facts = &case.facts.archive;
+    if facts.is_recorded() {
+        let same = |archive: &Archive| {
+            let recorded = archive.bucket_policy.as_ref();
+            recorded.is_some_and(|recorded| policy::same(recorded, &given))
+        };
+        return if allowed(case, same).contains(&true) {
+            harmless(facts, "the bucket policy is as recorded")
+        } else {
+            Effect::tampering("the policy of the trail's log bucket was changed")
+        };
+    }
+    if policy::lets_cloudtrail_write(&given, name_of_bucket(case)) {
+        harmless(facts, "the bucket policy lets CloudTrail write")
+    } else {
+        Effect::tampering("the policy of the trail's log bucket was made to shut CloudTrail out")
+    }
+}
+
+/// A policy is an object in S3's events and a text in those of KMS.
+fn document(given: &Value) -> Option<Value> {
+    match given {
+        Value::Object(_) => Some(given.clone()),
+        Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_object),
+        _ => None,
+    }
+}
+
+fn put_lifecycle(case: &Case<'_>) -> Effect {
+    let Some(given) = Lifecycle::from_event(&case.call.request) else {
+        return Effect::Unclear(
+            "the lifecycle of the trail's log bucket was replaced, and the event does not say by \
+             what"
+                .to_owned(),
+        );
+    };
+    let facts = &case.facts.archive;
+    if allowed(case, |archive| archive.bucket_lifecycle == given).contains(&true) {
+        return harmless(facts, "the lifecycle is as recorded");
+    }
+    let recorded = allowed(case, |archive| {
+        archive.bucket_lifecycle.earliest_expiry_days(case.now)
+    });
+    let earliest = recorded.into_iter().flatten().min();
+    let fewest = case.watch.archive.min_retention_days;
+    let fewest = earliest.map_or(fewest, |earliest| earliest.min(fewest));
+    match given.earliest_expiry_days(case.now) {
+        Some(days) if days < fewest => Effect::tampering(format!(
+            "the lifecycle of the trail's log bucket was made to expire log files after {}",
+            counted(days)
+        )),
+        _ => harmless(facts, "the lifecycle keeps log files long enough"),
+    }
+}
+
+fn put_versioning(case: &Case<'_>) -> Effect {
+    match case.call.request["VersioningConfiguration"]["Status"].as_str() {
+        Some("Enabled") => Effect::Harmless("versioning was turned on".to_owned()),
+        Some("Suspended") => {
+            let off = |archive: &Archive| archive.bucket_versioning != Versioning::Enabled;
+            if allowed(case, off).contains(&true) {
+                Effect::Harmless("versioning is recorded as off".to_owned())
+            } else {
+                Effect::tampering("versioning of the trail's log bucket was suspended")
+            }
+        }
+        _ => Effect::Unclear(
+            "versioning of the trail's log bucket was set, and the event does not say to what"
+                .to_owned(),
+        ),
+    }
+}
+
+fn put_encryption(case: &Case<'_>) -> Effect {
+    let Some(given) = Encryption::from_event(&case.call.request) else {
+        return Effect::Unclear(
+            "the encryption of the trail's log bucket was set, and the event does not say to what"
+                .to_owned(),
+        );
+    };
+    let facts = &case.facts.archive;
+    if facts.is_recorded() {
+        let same = |archive: &Archive| archive.bucket_encryption.as_ref() == Some(&given);
+        return if allowed(case, same).contains(&true) {
+            harmless(facts, "the encryption is as recorded")
+        } else {
+            Effect::tampering("the encryption of the trail's log bucket was changed")
+        };
+    }
+    if given.is_foreign(&case.watch.archive.account) {
+        Effect::tampering(
+            "the trail's log bucket was made to encrypt with a key of another account",
+        )
+    } else {
+        harmless(facts, "the bucket does not encrypt with a foreign key")
+    }
+}
+
+/// Without a configuration of its own S3 encrypts with its own key.
+fn delete_encryption(case: &Case<'_>) -> Effect {
+    let facts = &case.facts.archive;
+    let recorded = allowed(case, |archive| archive.bucket_encryption.is_some());
+    if recorded.contains(&true) && !recorded.contains(&false) {
+        Effect::tampering("the encryption of the trail's log bucket was removed")
+    } else {
+        harmless(facts, "S3 goes on encrypting, with its own key")
+    }
+}
+
+fn put_logging(case: &Case<'_>) -> Effect {
+    let status = &case.call.request["BucketLoggingStatus"];
+    if status["LoggingEnabled"].is_null() {
+        Effect::Unclear("access logging of the trail's log bucket was turned off".to_owned())
+    } else {
+        Effect::Harmless("access logging was turned on".to_owned())
+    }
+}
+
+fn deleted_objects(case: &Case<'_>) -> Effect {
+    let bucket = name_of_bucket(case);
+    Effect::beyond_repair(
+        "objects of the trail's log bucket were deleted",
+        format!(
+            "find what was deleted (aws s3api list-object-versions --bucket {bucket} --query \
+             'DeleteMarkers[?IsLatest]'), and bring each back by deleting its marker (aws s3api \
+             delete-object --bucket {bucket} --key <key> --version-id <the marker's>); versions that \
+             are gone are gone: CloudTrail's event history has the last 90 days"
+        ),
+    )
+}
+
+pub(crate) fn key(case: &Case<'_>) -> Option<Touched> {
+    let effect: fn(&Case<'_>) -> Effect = match case.name() {
+        "DisableKey" => |_| Effect::tampering("the trail's key was disabled"),
+        "ScheduleKeyDeletion" => {
+            |_| Effect::tampering("the trail's key was scheduled for deletion")
+        }
+        "DeleteImportedKeyMaterial" => |case| {
+            let key = case.given("keyId").unwrap_or("<key>");
+            Effect::beyond_repair(
+                "the key material of the trail's key was deleted",
+                format!(
+                    "import it again: aws kms get-parameters-for-import --key-id {key}, then aws \
+                     kms import-key-material --key-id {key}"
+                ),
+            )
+        },
+        "PutKeyPolicy" => put_key_policy,
+        _ => return None,
+    };
+    let aim = match &case.watch.archive.key {
+        None => Aim::Nothing,
+        Some(key) => aim_at_key(case, key),
+    };
+    Some(Touched {
+        thing: "the trail's key",
+        aim,
+        effect,
+    })
+}
+
+/// A request may give the key's id, its ARN or an alias; CloudTrail mostly adds the ARN.
+fn aim_at_key(case: &Case<'_>, key: &KeyArn) -> Aim {
+    let arn = key.arn().as_str();
+    let resources = case.record["resources"].as_array().into_iter().flatten();
+    let named = resources
+        .filter_map(|resource| resource["ARN"].as_str())
+        .chain(case.record["responseElements"]["keyId"].as_str());
+    if named.chain(case.given("keyId")).any(|named| named == arn) {
+        return Aim::Watched;
+    }
+    match case.given("keyId") {
+        Some(given) => Aim::at(given == key.name() && case.call.region == key.arn().region()),
+        None => Aim::Unsaid(arn.to_owned(), ":key/"),
+    }
+}
+
+fn put_key_policy(case: &Case<'_>) -> Effect {
+    let Some(given) = document(&case.call.request["policy"]) else {
+        return Effect::Unclear(
+            "the policy of the trail's key was replaced, and the event does not say by what"
+                .to_owned(),
+        );
+    };
+    let facts = &case.facts.archive;
+    if facts.is_recorded() {
+        let same = |archive: &Archive| {
+            let recorded = archive.key_policy.as_ref();
+            recorded.is_some_and(|recorded| policy::same(recorded, &given))
+        };
+        return if allowed(case, same).contains(&true) {
+            harmless(facts, "the key's policy is as recorded")
+        } else {
+            Effect::tampering("the policy of the trail's key was changed")
+        };
+    }
+    if policy::lets_cloudtrail_encrypt(&given) {
+        harmless(facts, "the key's policy lets CloudTrail encrypt")
+    } else {
+        Effect::tampering("the policy of the trail's key was made to shut CloudTrail out")
+    }
+}
+
+pub(crate) fn log_group(case: &Case<'_>) -> Option<Touched> {
+    let effect: fn(&Case<'_>) -> Effect = match case.name() {
+        "DeleteLogGroup" => |_| Effect::tampering("the trail's log group was deleted"),
+        "DeleteLogStream" => |_| {
+            Effect::beyond_repair(
+                "a log stream of the trail's log group was deleted",
+                "CloudTrail makes a new one; what was in it is still in the log bucket",
+            )
+        },
+        "PutRetentionPolicy" => put_retention,
+        _ => return None,
+    };
+    let aim = match (&case.watch.archive.log_group, case.given("logGroupName")) {
+        (None, _) => Aim::Nothing,
+        (Some(group), Some(given)) => Aim::at(group == given),
+        (Some(group), None) => Aim::Unsaid(format!(":log-group:{group}:"), ":log-group:"),
+    };
+    Some(Touched {
+        thing: "the trail's log group",
+        aim,
+        effect,
+    })
+}
+
+fn put_retention(case: &Case<'_>) -> Effect {
+    let Some(days) = case.call.request["retentionInDays"].as_u64() else {
+        return Effect::Unclear(
+            "the retention of the trail's log group was set, and the event does not say to what"
+                .to_owned(),
+        );
+    };
+    let facts = &case.facts.archive;
+    let kept = |archive: &Archive| {
+        let recorded = archive.log_retention_days;
+        recorded.is_some_and(|recorded| u64::from(recorded) <= days)
+    };
+    match facts {
+        Fact::Recorded(_) if allowed(case, kept).contains(&true) => {
+            harmless(facts, "the log group keeps its events as long as recorded")
+        }
+        Fact::Recorded(_) => Effect::tampering(format!(
+            "the trail's log group was made to drop its events after {}",
+            counted(days)
+        )),
+        _ if days >= u64::from(case.watch.archive.min_retention_days) => {
+            harmless(facts, "the log group keeps its events long enough")
+        }
+        _ => Effect::Unclear(format!(
+            "the trail's log group was made to drop its events after {}, and how long it should keep \
+             them is not recorded",
+            counted(days)
+        )),
+    }
+}
+
+fn counted(days: impl Into<u64>) -> String {
+    match days.into() {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}

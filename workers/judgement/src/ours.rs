@@ -1,0 +1,314 @@
+//! Calls on the responder itself: its rules, its machines and their buttons, its functions, roles,
+//! ledger, topic, queue and stack.
+
+use incident::{Actor, Arn};
+
+use crate::call::{Aim, Case, Effect, Touched};
+
+/// How a human repairs what only a deployment can.
+const DEPLOY_AGAIN: &str =
+    "deploy this stack again from a source you trust, then look for what else was changed";
+
+pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
+    let name = case.name();
+    match case.call.service.as_str() {
+        "events.amazonaws.com" => rule(case),
+        "states.amazonaws.com" => match name {
+            "StartExecution" => Some(button(case)),
+            "StopExecution" => Some(stopped(case)),
+            "UpdateStateMachine" | "DeleteStateMachine" => Some(resource(
+                "a state machine of the responder",
+                machine_aim(case, "stateMachineArn", 6, ":stateMachine:"),
+            )),
+            _ => None,
+        },
+        "lambda.amazonaws.com" => function(case),
+        "dynamodb.amazonaws.com" => matches!(
+            name,
+            "DeleteTable" | "UpdateTable" | "UpdateContinuousBackups" | "UpdateTimeToLive"
+        )
+        .then(|| resource("the responder's ledger", table_aim(case))),
+        "sns.amazonaws.com" => topic(case),
+        "sqs.amazonaws.com" => matches!(name, "DeleteQueue" | "PurgeQueue" | "SetQueueAttributes")
+            .then(|| {
+                resource(
+                    "the responder's queue of undelivered events",
+                    queue_aim(case),
+                )
+            }),
+        "iam.amazonaws.com" => matches!(
+            name,
+            "AttachRolePolicy"
+                | "DetachRolePolicy"
+                | "PutRolePolicy"
+                | "DeleteRolePolicy"
+                | "DeleteRole"
+                | "UpdateAssumeRolePolicy"
+                | "PutRolePermissionsBoundary"
+                | "DeleteRolePermissionsBoundary"
+        )
+        .then(|| resource("a role of the responder", role_aim(case))),
+        "cloudformation.amazonaws.com" => stack(case),
+        _ => None,
+    }
+}
+
+fn resource(thing: &'static str, aim: Aim) -> Touched {
+    Touched {
+        thing,
+        aim,
+        effect: |case| match deployment(case) {
+            Some(effect) => effect,
+            None => Effect::beyond_repair(described(case), DEPLOY_AGAIN),
+        },
+    }
+}
+
+/// What was done, with the API's name, which says it best.
+fn described(case: &Case<'_>) -> String {
+    let thing = touched(case).map_or("the responder", |touched| touched.thing);
+    format!("{thing} was changed ({})", case.name())
+}
+
+/// Whether a change is a deployment: by a deploy role through CloudFormation, or of the stack
+/// itself. Where nobody is named who deploys, a human has to say whether it was one.
+fn deployment(case: &Case<'_>) -> Option<Effect> {
+    const CLOUDFORMATION: &str = "cloudformation.amazonaws.com";
+    let call = case.call;
+    let through =
+        call.service == CLOUDFORMATION || call.invoked_by.as_deref() == Some(CLOUDFORMATION);
+    let deployers = &case.watch.ours.deployers;
+    if !through {
+        return None;
+    }
+    if deployers.is_empty() {
+        return Some(Effect::Unclear(format!(
+            "{} through CloudFormation; whether that was a deployment of yours is not known, since \
+             no deploy role is configured",
+            described(case)
+        )));
+    }
+    let deployer = matches!(&call.actor, Actor::Role { arn, .. } if deployers.contains(arn));
+    deployer.then(|| Effect::Harmless("a deployment by a deploy role".to_owned()))
+}
+
+fn rule(case: &Case<'_>) -> Option<Touched> {
+    let (parameter, effect): (_, fn(&Case<'_>) -> Effect) = match case.name() {
+        "DisableRule" => ("name", |case| of_rule(case, "was disabled")),
+        "DeleteRule" => ("name", |case| of_rule(case, "was deleted")),
+        "PutRule" => ("name", |case| of_rule(case, "was replaced")),
+        "PutTargets" => ("rule", |case| of_rule(case, "was given other targets")),
+        "RemoveTargets" => ("rule", |case| of_rule(case, "lost targets")),
+        _ => return None,
+    };
+    let bus = case.given("eventBusName").unwrap_or("default");
+    let rules = &case.watch.ours.rules;
+    let aim = match case.given(parameter) {
+        _ if bus != "default" && !bus.ends_with(":event-bus/default") => Aim::Other,
+        Some(given) => Aim::at(rules.iter().any(|rule| rule == given)),
+        None => Aim::Unsaid(format!(":rule/{}-", case.watch.ours.stack), ":rule/"),
+    };
+    Some(Touched {
+        thing: "a rule of the responder",
+        aim,
+        effect,
+    })
+}
+
+fn of_rule(case: &Case<'_>, what: &str) -> Effect {
+    let given = case.given("name").or(case.given("rule"));
+    deployment(case).unwrap_or_else(|| {
+        Effect::tampering(format!("our rule {} {what}", given.unwrap_or("unknown")))
+    })
+}
+
+/// The machine that an ARN names at one of its colons: version and alias follow its name.
+fn machine_of(arn: Option<&str>, part: usize) -> Option<&str> {
+    arn?.split(':').nth(part)
+}
+
+fn machine_aim(case: &Case<'_>, parameter: &str, part: usize, kind: &'static str) -> Aim {
+    let ours = &case.watch.ours;
+    match machine_of(case.given(parameter), part) {
+        Some(name) => Aim::at(ours.has_machine(name)),
+        None => Aim::Unsaid(format!("{kind}{}-", ours.stack), kind),
+    }
+}
+
+/// What an operator starts by hand: a baseline decides what tampering is.
+fn button(case: &Case<'_>) -> Touched {
+    Touched {
+        thing: "a runbook",
+        aim: machine_aim(case, "stateMachineArn", 6, ":stateMachine:"),
+        effect: |case| {
+            let ours = &case.watch.ours;
+            let name = machine_of(case.given("stateMachineArn"), 6).unwrap_or_default();
+            let machine = ours.machine(name).unwrap_or_default();
+            let tiers = &case.watch.tiers;
+            if tiers.is_operator(&case.call.actor) {
+                return Effect::Harmless(format!("{machine} was started by an operator"));
+            }
+            if machine != "record-baseline" {
+                return Effect::Unclear(format!("{machine} was started by none of the operators"));
+            }
+            if !tiers.has_operators() {
+                return Effect::Unclear(
+                    "a baseline was recorded, and whether by an operator is not known, since none is \
+                     configured (OperatorRoleArns)"
+                        .to_owned(),
+                );
+            }
+            Effect::beyond_repair(
+                "record-baseline was started",
+                "compare the trail and its log archive with what you know they should be, put them \
+                 right, and have an operator record the baseline again",
+            )
+        },
+    }
+}
+
+fn stopped(case: &Case<'_>) -> Touched {
+    Touched {
+        thing: "an execution of the responder",
+        aim: machine_aim(case, "executionArn", 6, ":execution:"),
+        effect: |case| {
+            if case.watch.tiers.is_operator(&case.call.actor) {
+                return Effect::Harmless("an operator stopped an execution".to_owned());
+            }
+            Effect::beyond_repair(
+                "an execution of the responder was stopped",
+                format!(
+                    "start it again with New execution and the same input: {}",
+                    case.given("executionArn").unwrap_or("unknown")
+                ),
+            )
+        },
+    }
+}
+
+fn function(case: &Case<'_>) -> Option<Touched> {
+    // Lambda writes the version of its API behind the name: UpdateFunctionCode20150331v2.
+    let name = case.name();
+    let api = name.split(|c: char| c.is_ascii_digit()).next();
+    let api = api.unwrap_or_default();
+    if !matches!(
+        api,
+        "UpdateFunctionCode"
+            | "UpdateFunctionConfiguration"
+            | "DeleteFunction"
+            | "PutFunctionConcurrency"
+    ) {
+        return None;
+    }
+    let aim = match case.given("functionName") {
+        Some(given) => {
+            let (_, name) = given.rsplit_once(":function:").unwrap_or(("", given));
+            let name = name.split(':').next().unwrap_or_default();
+            Aim::at(case.watch.ours.has_function(name))
+        }
+        None => Aim::Unsaid(
+            format!(":function:{}-", case.watch.ours.stack),
+            ":function:",
+        ),
+    };
+    Some(resource("a function of the responder", aim))
+}
+
+fn table_aim(case: &Case<'_>) -> Aim {
+    match (&case.watch.ours.table, case.given("tableName")) {
+        (None, _) => Aim::Nothing,
+        (Some(table), Some(given)) => Aim::at(last(given, '/') == table),
+        (Some(table), None) => Aim::Unsaid(format!(":table/{table}"), ":table/"),
+    }
+}
+
+fn topic(case: &Case<'_>) -> Option<Touched> {
+    let aim = match &case.watch.ours.topic {
+        None => Aim::Nothing,
+        Some(topic) => topic_aim(case, topic),
+    };
+    match case.name() {
+        "DeleteTopic" | "SetTopicAttributes" | "AddPermission" | "RemovePermission" => {
+            Some(resource("the responder's topic", aim))
+        }
+        "Unsubscribe" | "SetSubscriptionAttributes" => Some(Touched {
+            thing: "a subscription to the responder's topic",
+            aim,
+            effect: |case| {
+                deployment(case).unwrap_or_else(|| {
+                    Effect::Unclear(
+                        "somebody who was told of incidents is not, or is told of fewer".to_owned(),
+                    )
+                })
+            },
+        }),
+        _ => None,
+    }
+}
+
+fn topic_aim(case: &Case<'_>, topic: &Arn) -> Aim {
+    let subscription = case
+        .given("subscriptionArn")
+        .and_then(|arn| arn.rsplit_once(':'))
+        .map(|(topic, _)| topic);
+    match case.given("topicArn").or(subscription) {
+        Some(given) => Aim::at(given == topic.as_str()),
+        None => Aim::Unsaid(topic.to_string(), ":sns:"),
+    }
+}
+
+fn queue_aim(case: &Case<'_>) -> Aim {
+    match (&case.watch.ours.queue, case.given("queueUrl")) {
+        (None, _) => Aim::Nothing,
+        (Some(queue), Some(given)) => {
+            let end = format!("/{}/{}", queue.account(), queue.resource());
+            Aim::at(given.ends_with(&end))
+        }
+        (Some(queue), None) => Aim::Unsaid(queue.to_string(), ":sqs:"),
+    }
+}
+
+fn role_aim(case: &Case<'_>) -> Aim {
+    match case.given("roleName") {
+        Some(given) => Aim::at(case.watch.ours.has_role(given)),
+        None => Aim::Unsaid(format!("role {}-", case.watch.ours.stack), "resource: role"),
+    }
+}
+
+fn stack(case: &Case<'_>) -> Option<Touched> {
+    if !matches!(
+        case.name(),
+        "DeleteStack"
+            | "UpdateStack"
+            | "ExecuteChangeSet"
+            | "SetStackPolicy"
+            | "UpdateTerminationProtection"
+    ) {
+        return None;
+    }
+    let ours = &case.watch.ours;
+    let aim = match case.given("stackName") {
+        Some(given) => {
+            let name = match given.split_once(":stack/") {
+                Some((_, name_and_id)) => name_and_id.split('/').next().unwrap_or_default(),
+                None => given,
+            };
+            Aim::at(name == ours.stack)
+        }
+        // A change set given by its ARN alone: what it changes is an event of its own.
+        None if case.name() == "ExecuteChangeSet" => Aim::Other,
+        None => Aim::Unsaid(format!(":stack/{}/", ours.stack), ":stack/"),
+    };
+    if case.call.request["enableTerminationProtection"] == true {
+        return Some(Touched {
+            thing: "the responder's stack",
+            aim,
+            effect: |_| Effect::Harmless("termination protection was turned on".to_owned()),
+        });
+    }
+    Some(resource("the responder's stack", aim))
+}
+
+fn last(text: &str, separator: char) -> &str {
+    text.rsplit(separator).next().unwrap_or_default()
+}

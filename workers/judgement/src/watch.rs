@@ -1,0 +1,103 @@
+//! What is watched, and what may be done about it.
+
+use incident::{Arn, BadSetting, Mode, RoleArn, Settings, Tiers, TrailArn};
+use log_archive::Names;
+
+/// What is watched, and what may be done about it.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Who may be contained.
+    pub tiers: Tiers,
+    /// Whether incidents run dry.
+    pub mode: Mode,
+    /// The trail; none is watched when none is given.
+    pub trail: Option<TrailArn>,
+    /// Where its log files are kept.
+    pub archive: Names,
+    /// The responder itself.
+    pub ours: Ours,
+}
+
+impl Watch {
+    /// Reads `MODE`, `TRAIL_ARN`, and what [`Tiers`], [`Names`] and [`Ours`] read.
+    ///
+    /// # Errors
+    /// Names the setting that is missing or does not parse.
+    pub fn from_settings<F>(settings: &Settings<F>) -> Result<Self, BadSetting>
+    where
+        F: Fn(&str) -> Option<String>,
+    {
+        Ok(Self {
+            tiers: Tiers::from_settings(settings)?,
+            mode: settings.required("MODE")?,
+            trail: settings.optional("TRAIL_ARN")?,
+            archive: Names::from_settings(settings)?,
+            ours: Ours::from_settings(settings)?,
+        })
+    }
+}
+
+/// The responder's own resources, by exact name: a look-alike is somebody else's.
+#[derive(Debug, Clone)]
+pub struct Ours {
+    /// The stack.
+    pub stack: String,
+    /// The rules that watch.
+    pub rules: Vec<String>,
+    /// The roles of workers, machines and rules.
+    pub roles: Vec<RoleArn>,
+    /// The ledger's table.
+    pub table: Option<String>,
+    /// The topic that people listen to.
+    pub topic: Option<Arn>,
+    /// The queue of undelivered events.
+    pub queue: Option<Arn>,
+    /// Who may change all of it, through CloudFormation.
+    pub deployers: Vec<RoleArn>,
+}
+
+impl Ours {
+    /// Reads `STACK_NAME`, `RESPONDER_ROLE_ARNS`, `DEPLOY_ROLE_ARNS` and, where they are given,
+    /// `LEDGER_TABLE`, `TOPIC_ARN` and `UNDELIVERED_EVENTS_ARN`.
+    ///
+    /// # Errors
+    /// Names the setting that is missing or does not parse.
+    pub fn from_settings<F>(settings: &Settings<F>) -> Result<Self, BadSetting>
+    where
+        F: Fn(&str) -> Option<String>,
+    {
+        Ok(Self {
+            stack: settings.required("STACK_NAME")?,
+            rules: detection::names(settings)?,
+            roles: settings.list("RESPONDER_ROLE_ARNS")?,
+            table: settings.optional("LEDGER_TABLE")?,
+            topic: settings.optional("TOPIC_ARN")?,
+            queue: settings.optional("UNDELIVERED_EVENTS_ARN")?,
+            deployers: settings.list("DEPLOY_ROLE_ARNS")?,
+        })
+    }
+
+    /// A worker's function has its role's name.
+    pub(crate) fn has_function(&self, name: &str) -> bool {
+        !name.starts_with(&self.machine_role("")) && self.has_role(name)
+    }
+
+    /// A machine's role has its name with `machine-` after the stack's.
+    pub(crate) fn has_machine(&self, name: &str) -> bool {
+        self.machine(name)
+            .is_some_and(|machine| self.has_role(&self.machine_role(machine)))
+    }
+
+    /// A machine's name without the stack's.
+    pub(crate) fn machine<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(self.stack.as_str())?.strip_prefix('-')
+    }
+
+    pub(crate) fn has_role(&self, name: &str) -> bool {
+        self.roles.iter().any(|role| role.name() == name)
+    }
+
+    fn machine_role(&self, machine: &str) -> String {
+        format!("{}-machine-{machine}", self.stack)
+    }
+}

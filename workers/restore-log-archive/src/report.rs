@@ -1,0 +1,173 @@
+//! How a run goes.
+
+use incident::{Deviation, Recorded, TrailArn};
+use ledger::{Done, Hold, Release};
+use log_archive::{Archive, Found};
+use worker::Failure;
+
+use crate::mechanism::Mechanism;
+
+/// One run, and how it goes.
+pub(crate) struct Report {
+    trail: String,
+    changed: bool,
+    steps: Vec<String>,
+    put_back: Vec<&'static str>,
+    failures: Vec<Failure>,
+    left: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn of(trail: &TrailArn) -> Self {
+        Self {
+            trail: trail.name().to_owned(),
+            changed: false,
+            steps: Vec::new(),
+            put_back: Vec::new(),
+            failures: Vec::new(),
+            left: Vec::new(),
+        }
+    }
+
+    pub(crate) fn unwatched(mut self) -> Result<Done, Failure> {
+        self.steps.push(
+            "not watched, since the template's parameters TrailBucketName, TrailKeyArn and \
+             TrailLogGroupName are not set"
+                .to_owned(),
+        );
+        self.end(Vec::new())
+    }
+
+    /// What is recorded. Without it, what needs no record is put back all the same.
+    pub(crate) fn recorded(
+        &mut self,
+        recorded: Result<Option<Recorded<Archive>>, Failure>,
+    ) -> Option<Recorded<Archive>> {
+        self.left.push(match recorded {
+            Ok(Some(recorded)) => return Some(recorded),
+            Ok(None) => {
+                "nothing is recorded of the log archive, so it could not be compared: check \
+                         it, then start the record-baseline runbook"
+                    .to_owned()
+            }
+            Err(failure) => {
+                format!("the log archive was not compared with its baseline ({failure})")
+            }
+        });
+        None
+    }
+
+    /// Says which deviations are not this worker's to mend.
+    pub(crate) fn leave(&mut self, deviations: Vec<Deviation>) {
+        let remedies = deviations.into_iter();
+        self.left.extend(remedies.filter_map(|deviation| {
+            let remedy = deviation.remedy?;
+            Some(format!("{}: {remedy}", deviation.what))
+        }));
+    }
+
+    /// What may be read by a retry is worth one.
+    pub(crate) fn unread(&mut self, found: &Found) {
+        let unread = found.unread.values().cloned();
+        let later = unread.filter(|failure| matches!(failure, Failure::Transient(_)));
+        self.failures.extend(later);
+    }
+
+    /// Says what a dry run would do, or that there is nothing to do.
+    pub(crate) fn needed(&mut self, needed: &[Mechanism], dry_run: bool) {
+        if dry_run && !needed.is_empty() {
+            let names: Vec<_> = needed.iter().map(|mechanism| mechanism.name()).collect();
+            self.steps
+                .push(format!("would be put back: {}", names.join(", ")));
+        }
+        if needed.is_empty() && self.left.is_empty() && self.failures.is_empty() {
+            self.steps.push("as recorded".to_owned());
+        }
+    }
+
+    pub(crate) fn did(&mut self, deed: &str) {
+        self.changed = true;
+        self.steps.push(deed.to_owned());
+    }
+
+    pub(crate) fn failed(&mut self, failure: Failure) {
+        self.failures.push(failure);
+    }
+
+    pub(crate) fn put_back(&mut self, mechanism: Mechanism, put: Result<(), Failure>) {
+        match put {
+            Ok(()) => self.put_back.push(mechanism.name()),
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    /// What letting go of each part came to.
+    pub(crate) fn let_go(&mut self, parts: Vec<(Mechanism, String, Result<Release, Failure>)>) {
+        let (mut stay, mut calls) = (Vec::new(), Vec::new());
+        for (mechanism, resource, released) in parts {
+            let name = mechanism.name();
+            match released {
+                Ok(Release::NotHeld) => {}
+                Ok(Release::StillHeld) => {
+                    self.steps
+                        .push(format!("other incidents still hold {name}"));
+                }
+                Ok(Release::Last(original)) => {
+                    stay.push(name);
+                    calls.extend(mechanism.by_hand(&resource, &original));
+                }
+                Err(failure) => self.failed(failure),
+            }
+        }
+        if !stay.is_empty() {
+            let calls = if calls.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", calls.join("; "))
+            };
+            self.steps.push(format!(
+                "let go, and left as put back: {}; an operator who intends another state sets \
+                 it{calls} and records it with the record-baseline runbook",
+                stay.join(", ")
+            ));
+        } else if self.steps.is_empty() && self.failures.is_empty() {
+            self.steps
+                .push("left as it is; this incident does not hold it".to_owned());
+        }
+    }
+
+    /// The answer, or the failure: a transient one first, since a retry may finish what is left.
+    /// Where the ledger does not know the state before, it is an answer all the same: it carries
+    /// that state, which a retry could not find out any more.
+    pub(crate) fn end(mut self, undo: Vec<Hold>) -> Result<Done, Failure> {
+        if !self.put_back.is_empty() {
+            let put_back = format!("put back: {}", self.put_back.join(", "));
+            self.did(&put_back);
+        }
+        if self.steps.is_empty() {
+            self.steps.push("left as it is".to_owned());
+        }
+        let summary = format!(
+            "the log archive of trail {}: {}",
+            self.trail,
+            self.steps.join("; ")
+        );
+        self.failures.dedup();
+        let transient = |failure: &Failure| matches!(failure, Failure::Transient(_));
+        let worst = self.failures.iter().position(transient).unwrap_or(0);
+        let all: Vec<_> = self.failures.iter().map(ToString::to_string).collect();
+        if self.failures.is_empty() || !undo.is_empty() {
+            return Ok(Done {
+                changed: self.changed,
+                summary,
+                undo,
+                left: [self.left, all].concat(),
+            });
+        }
+        let mut message = format!("{summary}; failed: {}", all.join("; "));
+        if !self.left.is_empty() {
+            message = format!("{message}; left for a human: {}", self.left.join("; "));
+        }
+        Err(self.failures.swap_remove(worst).rephrase(|_| message))
+    }
+}
