@@ -248,7 +248,7 @@ impl RecordBaseline {
         ]
     }
 
-    /// What of the archive is gone or switched off.
+    /// What of the archive is gone, switched off, or cannot be read.
     fn unusable(&self, found: &log_archive::Found) -> Vec<String> {
         let deviations = found.deviations(&found.archive, &self.names, (self.now)());
         let deviations = deviations.into_iter();
@@ -1071,7 +1071,17 @@ mod tests {
             ("GetTrailStatus", "ThrottlingException", "Transient"),
             ("GetItem", "AccessDeniedException", "AccessDenied"),
             ("GetItem", "ThrottlingException", "Transient"),
+            // What cannot be read must not become an empty baseline.
             ("GetBucketPolicy", "AccessDenied", "Rejected"),
+            ("GetBucketVersioning", "AccessDenied", "Rejected"),
+            (
+                "GetBucketLifecycleConfiguration",
+                "AccessDenied",
+                "Rejected",
+            ),
+            ("GetBucketEncryption", "AccessDenied", "Rejected"),
+            ("GetKeyPolicy", "AccessDeniedException", "Rejected"),
+            ("DescribeLogGroups", "AccessDeniedException", "Rejected"),
             ("GetBucketVersioning", "SlowDown", "Transient"),
             ("DescribeKey", "ThrottlingException", "Transient"),
         ] {
