@@ -63,8 +63,8 @@ async fn deviation_lasts(range: &Range, report: &mut Report<'_>) -> Result<()> {
 
     let check = proof::checked(range, report, "Started").await?;
     let run = started_by(range, report, &check).await?;
-    proof::ended_red(report, &run, "nobody to contain")?;
-    proof::left(report, &run, "aws kms put-key-policy")?;
+    proof::ended_red(report, &run, "aws kms put-key-policy")?;
+    proof::left(report, &run, "nobody to contain")?;
     proof::told(range, report, &run.name, &["opened", "closed"]).await?;
 
     let again = proof::checked(range, report, "Known").await?;

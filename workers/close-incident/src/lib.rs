@@ -11,6 +11,8 @@
 //!
 //! AWS calls: `dynamodb:UpdateItem`.
 
+use std::collections::BTreeSet;
+
 use aws_config::SdkConfig;
 use incident::{Actor, Arn, Closing, Containment, Incident, IncidentId, Settings, cut};
 use jiff::Timestamp;
@@ -241,8 +243,11 @@ fn open(input: &Input) -> Vec<String> {
             open.push(undo);
         }
     }
+    // What one step leaves, a later one may find again: a human reads it once.
+    let mut told = BTreeSet::new();
     for step in last_of_each(&input.steps) {
         let left = step.result.iter().flat_map(|answer| &answer.left);
+        let left = left.filter(|left| told.insert(left.as_str()));
         open.extend(left.map(|left| format!("{}: {left}", step.step)));
     }
     if !verification.holds {
@@ -452,6 +457,20 @@ mod tests {
         assert_eq!(
             closing["open"],
             json!(["no step repairs this: deploy this stack again"])
+        );
+    }
+
+    #[tokio::test]
+    async fn what_two_steps_leave_is_told_once() {
+        let leaving = |step: &str| {
+            let mut step = done(step);
+            step["result"]["left"] = json!(["the key's policy: mend it"]);
+            step
+        };
+        let steps = [leaving("Restore log archive"), leaving("Check trails")];
+        assert_eq!(
+            close(&payload(&steps)).await["open"],
+            json!(["Restore log archive: the key's policy: mend it"])
         );
     }
 
