@@ -64,6 +64,35 @@ impl CheckTrails {
         }
     }
 
+    /// Takes what a repair has mended out of the episode, so that its return is new: a trail that is
+    /// stopped again before the next heartbeat is restored again.
+    pub(crate) async fn forget_mended(&self, trail: &TrailArn, deviations: &[Deviation]) {
+        if let Err(failure) = self.try_to_forget_mended(trail, deviations).await {
+            let why = failure.name();
+            tracing::warn!(why, "the ledger does not forget what is mended");
+        }
+    }
+
+    async fn try_to_forget_mended(
+        &self,
+        trail: &TrailArn,
+        deviations: &[Deviation],
+    ) -> Result<(), Failure> {
+        let Some(known) = self.ledger.episode::<Episode>(trail).await? else {
+            return Ok(());
+        };
+        let mut lasting = known.clone();
+        let still: BTreeSet<_> = deviations.iter().map(fingerprint).collect();
+        lasting.fingerprints.retain(|known| still.contains(known));
+        if lasting.fingerprints.is_empty() {
+            self.ledger.end_episode(trail).await
+        } else if lasting != known {
+            self.ledger.save_episode(trail, &lasting).await
+        } else {
+            Ok(())
+        }
+    }
+
     /// The episode that lasts, as the ledger has it from now on; none when nothing deviates.
     async fn keep(
         &self,

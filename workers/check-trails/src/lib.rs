@@ -17,7 +17,7 @@
 //!
 //! **An episode** is the time that deviations last. The ledger keeps their fingerprints, since when,
 //! and the incident's id. A deviation that is not yet among them begins a new episode; one that is gone
-//! is forgotten, so that its return is new. While an episode lasts every heartbeat answers the same
+//! is forgotten, also when a runbook that repaired it asks, so that its return is new. While an episode lasts every heartbeat answers the same
 //! incident: its execution exists, so starting it again does nothing, unless the first start
 //! failed. After an hour it asks for a reminder. Where the ledger cannot be reached the id
 //! is made of the hour and the deviations, so that one incident an hour is the most.
@@ -133,9 +133,9 @@ impl Worker for CheckTrails {
         let now = (self.now)();
         let deviations = self.look(&input.trail_arn, now).await?;
         let mut output = self.answer(&deviations);
-        if input.heartbeat
-            && let Some(episode) = self.episode(&input.trail_arn, &deviations, now).await
-        {
+        if !input.heartbeat {
+            self.forget_mended(&input.trail_arn, &deviations).await;
+        } else if let Some(episode) = self.episode(&input.trail_arn, &deviations, now).await {
             output.incident_id = Some(episode.incident_id);
             let incident = self.incident(&input.trail_arn, &output.summary, episode.since);
             output.incident = Some(Box::new(incident));

@@ -747,3 +747,26 @@ async fn an_episode_lasts_where_the_ledger_cannot_forget_what_is_gone() {
     };
     assert_eq!(check(&fewer, true).await["incidentId"], first["incidentId"]);
 }
+
+#[tokio::test]
+async fn what_a_runbook_mended_is_new_when_it_returns_before_the_next_heartbeat() {
+    let stopped = World {
+        logging: false,
+        ..whole()
+    };
+    let mended = World {
+        episode: Arc::clone(&stopped.episode),
+        ..whole()
+    };
+    let first = check(&stopped, true).await["incidentId"].clone();
+    check(&mended, false).await;
+    let again = World {
+        now: || "2026-11-25T03:16:00Z".parse().unwrap(),
+        ..stopped.clone()
+    };
+    assert_ne!(check(&again, true).await["incidentId"], first);
+    // A repair that failed leaves the episode as it is.
+    let second = check(&again, true).await["incidentId"].clone();
+    check(&again, false).await;
+    assert_eq!(check(&again, true).await["incidentId"], second);
+}

@@ -28,7 +28,7 @@ pub(crate) fn bucket(case: &Case<'_>) -> Option<Touched> {
     let aim = match (&case.watch.archive.bucket, case.given("bucketName")) {
         (None, _) => Aim::Nothing,
         (Some(bucket), Some(given)) => Aim::at(bucket == given),
-        (Some(bucket), None) => Aim::Unsaid(format!("arn:aws:s3:::{bucket}"), ":s3:::"),
+        (Some(bucket), None) => Aim::Unsaid(format!(":s3:::{bucket}"), ":s3:::"),
     };
     Some(Touched {
         thing: BUCKET,

@@ -270,7 +270,14 @@ fn queue_aim(case: &Case<'_>) -> Aim {
 
 fn role_aim(case: &Case<'_>) -> Aim {
     match case.given("roleName") {
-        Some(given) => Aim::at(case.watch.ours.has_role(given)),
+        // IAM keeps names unique whatever their case.
+        Some(given) => Aim::at(
+            case.watch
+                .ours
+                .roles
+                .iter()
+                .any(|role| role.name().eq_ignore_ascii_case(given)),
+        ),
         None => Aim::Unsaid(format!("role {}-", case.watch.ours.stack), "resource: role"),
     }
 }

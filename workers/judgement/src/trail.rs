@@ -206,8 +206,11 @@ fn same_setting(given: &Value, recorded: &Value) -> bool {
     match given {
         Value::String(given) => {
             let recorded = text(recorded);
-            let end =
-                |separator| !given.is_empty() && recorded.ends_with(&format!("{separator}{given}"));
+            // Only an ARN has a shorter form: a prefix or a bucket has not.
+            let is_arn = recorded.starts_with("arn:");
+            let end = |separator| {
+                is_arn && !given.is_empty() && recorded.ends_with(&format!("{separator}{given}"))
+            };
             // CloudTrail writes a log group's ARN with `:*` behind it.
             recorded == *given
                 || recorded.trim_end_matches(":*") == given.trim_end_matches(":*")

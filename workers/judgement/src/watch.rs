@@ -93,7 +93,7 @@ impl Ours {
         name.strip_prefix(self.stack.as_str())?.strip_prefix('-')
     }
 
-    pub(crate) fn has_role(&self, name: &str) -> bool {
+    fn has_role(&self, name: &str) -> bool {
         self.roles.iter().any(|role| role.name() == name)
     }
 

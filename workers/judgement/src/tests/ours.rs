@@ -87,6 +87,15 @@ fn our_machines_functions_roles_ledger_topic_queue_and_stack() {
 }
 
 #[test]
+fn a_role_is_the_same_in_any_case() {
+    let request = json!({"roleName": "GUARD-Notify"});
+    assert_eq!(
+        verdict("iam", "DeleteRole", request, json!({})),
+        "respond: a role of the responder was changed (DeleteRole) by IAM user eve [remedy]"
+    );
+}
+
+#[test]
 fn a_deploy_role_may_change_all_of_it_through_cloudformation_only() {
     let by = |role: &str, through: Option<&str>| {
         let mut identity = session_of(role);
