@@ -30,6 +30,8 @@ pub(crate) struct Case<'a> {
     pub(crate) call: &'a ApiCall,
     /// CloudTrail's record of it.
     pub(crate) record: &'a Value,
+    /// Whether it comes from an archive: what was right then may have been put right since.
+    pub(crate) replayed: bool,
     pub(crate) watch: &'a Watch,
     pub(crate) facts: &'a Facts,
     pub(crate) now: Timestamp,
@@ -101,6 +103,7 @@ pub fn judge(event: &Value, watch: &Watch, facts: &Facts, now: Timestamp) -> Ver
         Ok(call) => Case {
             call: &call,
             record: &event["detail"],
+            replayed: event["replay-name"].is_string(),
             watch,
             facts,
             now,
@@ -215,6 +218,10 @@ impl Case<'_> {
             let reason = format!("{reason}; no trail is watched, so no runbook answers");
             return self.escalate(Severity::Critical, reason);
         };
+        if self.replayed {
+            let reason = format!("{reason}; the event is replayed from an archive");
+            return self.escalate(Severity::High, reason);
+        }
         let Some(incident_id) = IncidentId::of_event(&call.id) else {
             let reason = format!("{reason}; the event's id cannot name an execution");
             return self.escalate(Severity::Critical, reason);

@@ -139,12 +139,12 @@ impl Lifecycle {
 
     /// After how many days something is deleted, at the earliest; none when nothing ever is.
     ///
-    /// Every enabled rule counts, whatever prefix or size it is about, but for those about tagged
-    /// objects: CloudTrail tags none. A date counts as the days until it comes, and as no days from
+    /// Every enabled rule counts, whatever prefix, size or tags it is about: CloudTrail tags no log
+    /// file, but an attacker may. A date counts as the days until it comes, and as no days from
     /// then on, since S3 goes on deleting. Older versions count too: they are what a deletion leaves.
     #[must_use]
     pub fn earliest_expiry_days(&self, now: Timestamp) -> Option<u32> {
-        let rules = self.rules.iter().filter(|rule| rule.may_hit_log_files());
+        let rules = self.rules.iter().filter(|rule| rule.status != "Disabled");
         rules.filter_map(|rule| rule.earliest_days(now)).min()
     }
 
@@ -163,11 +163,6 @@ impl Lifecycle {
 }
 
 impl LifecycleRule {
-    fn may_hit_log_files(&self) -> bool {
-        let tagged = self.filter.as_ref().is_some_and(|f| !f.tags.is_empty());
-        self.status != "Disabled" && !tagged
-    }
-
     fn earliest_days(&self, now: Timestamp) -> Option<u32> {
         let expiration = self.expiration.as_ref();
         let noncurrent = self.noncurrent_version_expiration.as_ref();
@@ -216,7 +211,7 @@ mod tests {
             ),
             (
                 json!({"filter": {"tags": {"a": "b"}}, "expiration": {"days": 1}}),
-                None,
+                Some(1),
             ),
             (
                 json!({"status": "Disabled", "expiration": {"days": 1}}),

@@ -286,3 +286,13 @@ fn in_observe_mode_the_runbook_runs_dry() {
     };
     assert!(incident.dry_run);
 }
+
+#[test]
+fn a_replayed_event_contains_nobody() {
+    let mut event = stop(json!({}));
+    event["replay-name"] = json!("last-month");
+    assert_eq!(
+        line(judge(&event, &watch(&[]), &Facts::default(), now())),
+        "escalate: the watched trail was stopped by IAM user eve; the event is replayed from an archive"
+    );
+}
