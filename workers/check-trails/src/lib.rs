@@ -168,13 +168,9 @@ impl CheckTrails {
 
     /// What people are told of `deviations`.
     fn answer(&self, deviations: &[Deviation]) -> Output {
-        let (mut missing, mut left) = (Vec::new(), Vec::new());
-        for deviation in deviations {
-            match deviation.remedy.as_deref() {
-                None => missing.push(deviation.what.clone()),
-                Some(remedy) => left.push(format!("{}: {remedy}", deviation.what)),
-            }
-        }
+        let repaired = deviations.iter().filter(|it| it.remedy.is_none());
+        let missing: Vec<_> = repaired.map(|it| it.what.clone()).collect();
+        let left = deviations.iter().filter_map(Deviation::for_a_human);
         let whats: Vec<_> = deviations.iter().map(|it| it.what.as_str()).collect();
         let summary = match (whats.as_slice(), self.names.is_empty()) {
             ([], false) => {
@@ -192,7 +188,7 @@ impl CheckTrails {
         Output {
             holds: missing.is_empty(),
             missing,
-            left,
+            left: left.collect(),
             summary: cut(&summary, LONGEST_SUMMARY),
             incident_id: None,
             incident: None,

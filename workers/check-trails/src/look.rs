@@ -170,13 +170,11 @@ impl Look {
 
 /// Nothing could be read: transient where any of it may be read later.
 fn blind(failures: impl Iterator<Item = Failure>) -> Failure {
-    let mut all: Vec<_> = failures.collect();
+    let all: Vec<_> = failures.collect();
     let why: Vec<_> = all.iter().map(ToString::to_string).collect();
     let why = format!("nothing could be read: {}", why.join("; "));
-    let transient = |failure: &Failure| matches!(failure, Failure::Transient(_));
-    let worst = all.iter().position(transient).unwrap_or(0);
-    match all.get(worst) {
-        Some(_) => all.swap_remove(worst).rephrase(|_| why),
+    match Failure::worst(all) {
+        Some(worst) => worst.rephrase(|_| why),
         None => Failure::Rejected(why),
     }
 }

@@ -83,8 +83,7 @@ impl Difference {
 
     /// The call that takes foreign targets away: whether they are somebody's own is not for a
     /// worker to decide.
-    #[must_use]
-    pub fn remedy(&self, rule: &Rule) -> Option<String> {
+    fn remedy(&self, rule: &Rule) -> Option<String> {
         match self {
             Self::ForeignTargets(foreign) => {
                 let ids: Vec<_> = foreign.keys().map(String::as_str).collect();
@@ -97,20 +96,6 @@ impl Difference {
             _ => None,
         }
     }
-}
-
-/// How `rules` are not as they were deployed; what has no remedy, a worker puts back.
-///
-/// # Errors
-/// When EventBridge does not tell.
-pub async fn deviations(client: &Client, rules: &[Rule]) -> Result<Vec<Deviation>, Failure> {
-    let mut deviations = Vec::new();
-    for rule in rules {
-        if let Some(drift) = drift(client, rule).await? {
-            deviations.extend(drift.deviations(rule));
-        }
-    }
-    Ok(deviations)
 }
 
 /// How `rule` is not as it was deployed; none when it is.
@@ -446,7 +431,6 @@ mod tests {
         let rules = [&describe, &first, &last];
         let client = mock_client!(aws_sdk_eventbridge, RuleMode::MatchAny, &rules);
         assert_eq!(drift(&client, &rule).await, Ok(None));
-        assert_eq!(deviations(&client, &[rule]).await, Ok(vec![]));
     }
 
     #[test]

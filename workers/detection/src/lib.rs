@@ -9,5 +9,5 @@
 mod compare;
 mod rules;
 
-pub use compare::{Difference, Drift, deviations, drift};
+pub use compare::{Difference, Drift, drift};
 pub use rules::{DEPLOYED, Rule, Target, names, rules};

@@ -11,3 +11,12 @@ pub struct Deviation {
     /// second change is a deviation of its own. Never shown to anybody.
     pub state: String,
 }
+
+impl Deviation {
+    /// What a human reads of it and does about it; none where a worker repairs it.
+    #[must_use]
+    pub fn for_a_human(&self) -> Option<String> {
+        let remedy = self.remedy.as_ref()?;
+        Some(format!("{}: {remedy}", self.what))
+    }
+}

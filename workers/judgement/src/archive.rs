@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::{
     Fact,
     call::{Aim, Case, Effect, Touched},
-    trail::harmless,
 };
 
 const BUCKET: &str = "the trail's log bucket";
+const KEY: &str = "the trail's key";
 
 pub(crate) fn bucket(case: &Case<'_>) -> Option<Touched> {
     let effect: fn(&Case<'_>) -> Effect = match case.name() {
@@ -62,22 +62,34 @@ fn put_policy(case: &Case<'_>) -> Effect {
                 .to_owned(),
         );
     };
+    let recorded = allowed(case, |archive| same(archive.bucket_policy.as_ref(), &given));
+    let lets_in = policy::lets_cloudtrail_write(&given, name_of_bucket(case));
+    let texts = (BUCKET, "the bucket policy", "write");
+    policy_of(case, texts, &recorded, lets_in)
+}
+
+fn same(recorded: Option<&Value>, given: &Value) -> bool {
+    recorded.is_some_and(|recorded| policy::same(recorded, given))
+}
+
+/// What a new policy does: that of `thing`, which is `called` so for short and must let CloudTrail do
+/// its `work`. `recorded` says of everything that is recorded whether it is the same.
+fn policy_of(
+    case: &Case<'_>,
+    (thing, called, work): (&str, &str, &str),
+    recorded: &[bool],
+    lets_in: bool,
+) -> Effect {
     let facts = &case.facts.archive;
-    if facts.is_recorded() {
-        let same = |archive: &Archive| {
-            let recorded = archive.bucket_policy.as_ref();
-            recorded.is_some_and(|recorded| policy::same(recorded, &given))
-        };
-        return if allowed(case, same).contains(&true) {
-            harmless(facts, "the bucket policy is as recorded")
-        } else {
-            Effect::tampering("the policy of the trail's log bucket was changed")
-        };
-    }
-    if policy::lets_cloudtrail_write(&given, name_of_bucket(case)) {
-        harmless(facts, "the bucket policy lets CloudTrail write")
-    } else {
-        Effect::tampering("the policy of the trail's log bucket was made to shut CloudTrail out")
+    match (facts, lets_in) {
+        (Fact::Recorded(_), _) if recorded.contains(&true) => {
+            facts.harmless(&format!("{called} is as recorded"))
+        }
+        (Fact::Recorded(_), _) => Effect::tampering(format!("the policy of {thing} was changed")),
+        (_, true) => facts.harmless(&format!("{called} lets CloudTrail {work}")),
+        (_, false) => Effect::tampering(format!(
+            "the policy of {thing} was made to shut CloudTrail out"
+        )),
     }
 }
 
@@ -100,7 +112,7 @@ fn put_lifecycle(case: &Case<'_>) -> Effect {
     };
     let facts = &case.facts.archive;
     if allowed(case, |archive| archive.bucket_lifecycle == given).contains(&true) {
-        return harmless(facts, "the lifecycle is as recorded");
+        return facts.harmless("the lifecycle is as recorded");
     }
     let recorded = allowed(case, |archive| {
         archive.bucket_lifecycle.earliest_expiry_days(case.now)
@@ -113,7 +125,7 @@ fn put_lifecycle(case: &Case<'_>) -> Effect {
             "the lifecycle of the trail's log bucket was made to expire log files after {}",
             counted(days)
         )),
-        _ => harmless(facts, "the lifecycle keeps log files long enough"),
+        _ => facts.harmless("the lifecycle keeps log files long enough"),
     }
 }
 
@@ -146,7 +158,7 @@ fn put_encryption(case: &Case<'_>) -> Effect {
     if facts.is_recorded() {
         let same = |archive: &Archive| archive.bucket_encryption.as_ref() == Some(&given);
         return if allowed(case, same).contains(&true) {
-            harmless(facts, "the encryption is as recorded")
+            facts.harmless("the encryption is as recorded")
         } else {
             Effect::tampering("the encryption of the trail's log bucket was changed")
         };
@@ -156,7 +168,7 @@ fn put_encryption(case: &Case<'_>) -> Effect {
             "the trail's log bucket was made to encrypt with a key of another account",
         )
     } else {
-        harmless(facts, "the bucket does not encrypt with a foreign key")
+        facts.harmless("the bucket does not encrypt with a foreign key")
     }
 }
 
@@ -167,7 +179,7 @@ fn delete_encryption(case: &Case<'_>) -> Effect {
     if recorded.contains(&true) && !recorded.contains(&false) {
         Effect::tampering("the encryption of the trail's log bucket was removed")
     } else {
-        harmless(facts, "S3 goes on encrypting, with its own key")
+        facts.harmless("S3 goes on encrypting, with its own key")
     }
 }
 
@@ -217,7 +229,7 @@ pub(crate) fn key(case: &Case<'_>) -> Option<Touched> {
         Some(key) => aim_at_key(case, key),
     };
     Some(Touched {
-        thing: "the trail's key",
+        thing: KEY,
         aim,
         effect,
     })
@@ -246,23 +258,10 @@ fn put_key_policy(case: &Case<'_>) -> Effect {
                 .to_owned(),
         );
     };
-    let facts = &case.facts.archive;
-    if facts.is_recorded() {
-        let same = |archive: &Archive| {
-            let recorded = archive.key_policy.as_ref();
-            recorded.is_some_and(|recorded| policy::same(recorded, &given))
-        };
-        return if allowed(case, same).contains(&true) {
-            harmless(facts, "the key's policy is as recorded")
-        } else {
-            Effect::tampering("the policy of the trail's key was changed")
-        };
-    }
-    if policy::lets_cloudtrail_encrypt(&given) {
-        harmless(facts, "the key's policy lets CloudTrail encrypt")
-    } else {
-        Effect::tampering("the policy of the trail's key was made to shut CloudTrail out")
-    }
+    let recorded = allowed(case, |archive| same(archive.key_policy.as_ref(), &given));
+    let lets_in = policy::lets_cloudtrail_encrypt(&given);
+    let texts = (KEY, "the key's policy", "encrypt");
+    policy_of(case, texts, &recorded, lets_in)
 }
 
 pub(crate) fn log_group(case: &Case<'_>) -> Option<Touched> {
@@ -303,14 +302,14 @@ fn put_retention(case: &Case<'_>) -> Effect {
     };
     match facts {
         Fact::Recorded(_) if allowed(case, kept).contains(&true) => {
-            harmless(facts, "the log group keeps its events as long as recorded")
+            facts.harmless("the log group keeps its events as long as recorded")
         }
         Fact::Recorded(_) => Effect::tampering(format!(
             "the trail's log group was made to drop its events after {}",
             counted(days)
         )),
         _ if days >= u64::from(case.watch.archive.min_retention_days) => {
-            harmless(facts, "the log group keeps its events long enough")
+            facts.harmless("the log group keeps its events long enough")
         }
         _ => Effect::Unclear(format!(
             "the trail's log group was made to drop its events after {}, and how long it should keep \

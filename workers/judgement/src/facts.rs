@@ -5,6 +5,8 @@ use log_archive::Archive;
 use serde_json::Value;
 use trail::Trail;
 
+use crate::call::Effect;
+
 /// What is known beside the event and the configuration; by default nothing is.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -37,6 +39,18 @@ impl<T> Fact<T> {
             .into_iter()
             .flat_map(|recorded| [Some(&recorded.baseline), recorded.intended.as_ref()])
             .flatten()
+    }
+
+    /// What by its value does no harm. Where a baseline may say otherwise and cannot be read, a human
+    /// has to look.
+    pub(crate) fn harmless(&self, why: &str) -> Effect {
+        match self {
+            Self::Recorded(_) => Effect::Harmless(why.to_owned()),
+            Self::Unrecorded => Effect::Harmless(format!("{why} (no baseline to compare with)")),
+            Self::Unreadable => Effect::Unclear(format!(
+                "{why}, but the baseline could not be read to compare"
+            )),
+        }
     }
 
     pub(crate) fn is_recorded(&self) -> bool {

@@ -176,10 +176,9 @@ fn update(case: &Case<'_>) -> Effect {
             "the watched trail was {unknown}, and whether that was intended is not recorded"
         ));
     }
-    harmless(
-        &case.facts.trail,
-        "the update is as recorded, or makes the trail stronger",
-    )
+    case.facts
+        .trail
+        .harmless("the update is as recorded, or makes the trail stronger")
 }
 
 /// A key may be given by an alias: then the answer says which it is.
@@ -265,7 +264,7 @@ fn event_selectors(case: &Case<'_>) -> Effect {
     if trails.is_recorded() {
         let mut allowed = trails.allowed();
         return if allowed.any(|trail| given.covers(&trail.event_selectors)) {
-            harmless(trails, "the event selectors record all that was recorded")
+            trails.harmless("the event selectors record all that was recorded")
         } else {
             Effect::tampering("the event selectors of the watched trail were narrowed")
         };
@@ -278,10 +277,7 @@ fn event_selectors(case: &Case<'_>) -> Effect {
     if !given.takes_data() {
         return Effect::tampering("the watched trail was made to leave out every data event");
     }
-    harmless(
-        trails,
-        "the event selectors take every change and some data events",
-    )
+    trails.harmless("the event selectors take every change and some data events")
 }
 
 fn insight_selectors(case: &Case<'_>) -> Effect {
@@ -306,7 +302,7 @@ fn insight_selectors(case: &Case<'_>) -> Effect {
     if narrowed {
         Effect::tampering("the insight selectors of the watched trail were emptied or narrowed")
     } else {
-        harmless(trails, "the insight selectors were kept or widened")
+        trails.harmless("the insight selectors were kept or widened")
     }
 }
 
@@ -327,17 +323,5 @@ fn insight_selector(selector: &Value) -> InsightSelector {
         } else {
             categories
         },
-    }
-}
-
-/// What by its value does no harm. Where a baseline may say otherwise and cannot be read, a human
-/// has to look.
-pub(crate) fn harmless<T>(fact: &Fact<T>, why: &str) -> Effect {
-    match fact {
-        Fact::Recorded(_) => Effect::Harmless(why.to_owned()),
-        Fact::Unrecorded => Effect::Harmless(format!("{why} (no baseline to compare with)")),
-        Fact::Unreadable => Effect::Unclear(format!(
-            "{why}, but the baseline could not be read to compare"
-        )),
     }
 }

@@ -48,6 +48,32 @@ pub struct Done {
     pub left: Vec<String>,
 }
 
+impl Done {
+    /// The answer of a run of which `failures` were parts, or the failure that speaks for them, with
+    /// the summary, all of them and `also` as its message.
+    ///
+    /// Where the ledger does not know the state before, it is an answer all the same: it carries that
+    /// state, which a retry could not find out any more.
+    ///
+    /// # Errors
+    /// The worst of `failures`, when there is any and the ledger knows every hold.
+    pub fn unless(mut self, mut failures: Vec<Failure>, also: &str) -> Result<Self, Failure> {
+        // Parts of one call are mostly refused alike.
+        failures.dedup();
+        let all: Vec<_> = failures.iter().map(ToString::to_string).collect();
+        match Failure::worst(failures) {
+            Some(worst) if self.undo.is_empty() => {
+                let summary = self.summary;
+                Err(worst.rephrase(|_| format!("{summary}; failed: {}{also}", all.join("; "))))
+            }
+            _ => {
+                self.left.extend(all);
+                Ok(self)
+            }
+        }
+    }
+}
+
 /// What letting go of a hold means for the resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Release {

@@ -558,31 +558,18 @@ impl Run {
         }
     }
 
-    /// The answer, or the failure: a transient one first, since a retry may finish what is left.
-    /// Where the ledger does not know the state before, it is an answer all the same: it carries
-    /// that state, which a retry could not find out any more.
     fn end(mut self, undo: Vec<Hold>) -> Result<Done, Failure> {
         if !self.put_back.is_empty() {
             self.did(format!("put back: {}", self.put_back.join(", ")));
         }
-        let summary = format!("trail {} {}", self.name, self.steps.join("; "));
-        // Parts of one call are mostly refused alike.
-        self.failures.dedup();
-        let transient = |failure: &Failure| matches!(failure, Failure::Transient(_));
-        let worst = self.failures.iter().position(transient).unwrap_or(0);
-        let all: Vec<_> = self.failures.iter().map(ToString::to_string).collect();
-        if self.failures.is_empty() || !undo.is_empty() {
-            return Ok(Done {
-                changed: self.changed,
-                summary,
-                undo,
-                left: [self.left, all].concat(),
-            });
-        }
-        Err(self
-            .failures
-            .swap_remove(worst)
-            .rephrase(|_| format!("{summary}; failed: {}", all.join("; "))))
+        let done = Done {
+            changed: self.changed,
+            summary: format!("trail {} {}", self.name, self.steps.join("; ")),
+            undo,
+            left: self.left,
+        };
+        // What is left is among the steps already.
+        done.unless(self.failures, "")
     }
 }
 

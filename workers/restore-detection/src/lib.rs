@@ -25,7 +25,7 @@ use aws_sdk_eventbridge::{
     types::{PutTargetsResultEntry, RuleState},
 };
 use detection::{Difference, Drift, Rule};
-use incident::{IncidentId, Settings};
+use incident::{Deviation, IncidentId, Settings};
 use jiff::Timestamp;
 use ledger::{Done, Hold, Ledger, Release};
 use schemars::JsonSchema;
@@ -232,15 +232,11 @@ impl Run<'_> {
     }
 
     fn leave(&mut self, rule: &Rule, drift: &Drift) {
-        let deviations = drift.deviations(rule).into_iter();
-        self.left.extend(deviations.filter_map(|deviation| {
-            let remedy = deviation.remedy?;
-            Some(format!("{}: {remedy}", deviation.what))
-        }));
+        let deviations = drift.deviations(rule);
+        self.left
+            .extend(deviations.iter().filter_map(Deviation::for_a_human));
     }
 
-    /// The answer, or the failure: a transient one first, since a retry may finish what is left. What
-    /// the ledger does not know is an answer all the same, since a retry could not find it out.
     fn end(mut self, undo: Vec<Hold>) -> Result<Done, Failure> {
         let changed = !self.put_back.is_empty();
         if changed {
@@ -254,23 +250,17 @@ impl Run<'_> {
                 "left as they are".to_owned()
             });
         }
-        let summary = format!("our rules: {}", self.steps.join("; "));
-        let all: Vec<_> = self.failures.iter().map(ToString::to_string).collect();
-        if self.failures.is_empty() || !undo.is_empty() {
-            return Ok(Done {
-                changed,
-                summary,
-                undo,
-                left: [self.left, all].concat(),
-            });
-        }
-        let transient = |failure: &Failure| matches!(failure, Failure::Transient(_));
-        let worst = self.failures.iter().position(transient).unwrap_or(0);
-        let said = [all, self.left].concat().join("; ");
-        Err(self
-            .failures
-            .swap_remove(worst)
-            .rephrase(|_| format!("{summary}; failed: {said}")))
+        let also = match self.left.as_slice() {
+            [] => String::new(),
+            left => format!("; {}", left.join("; ")),
+        };
+        let done = Done {
+            changed,
+            summary: format!("our rules: {}", self.steps.join("; ")),
+            undo,
+            left: self.left,
+        };
+        done.unless(self.failures, &also)
     }
 }
 

@@ -1,10 +1,6 @@
 //! The calls that put the archive back.
 
-use aws_sdk_kms::config::http::HttpResponse;
-use aws_sdk_s3::{
-    error::{ProvideErrorMetadata, SdkError},
-    types::{BucketVersioningStatus, VersioningConfiguration},
-};
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use incident::KeyArn;
 use log_archive::{Archive, Encryption, Found, KeyState, Lifecycle};
 use serde_json::Value;
@@ -62,7 +58,7 @@ impl RestoreLogArchive {
             .key_id(key.to_string());
         match enabled.send().await {
             Ok(_) => report.did("the key is enabled"),
-            Err(error) => report.failed(refused("kms:EnableKey", &error)),
+            Err(error) => report.failed(Failure::aws("kms:EnableKey", &error)),
         }
     }
 
@@ -71,7 +67,7 @@ impl RestoreLogArchive {
         let cancelled = cancelled.key_id(key.to_string()).send().await;
         cancelled
             .map(|_| ())
-            .map_err(|error| refused("kms:CancelKeyDeletion", &error))
+            .map_err(|error| Failure::aws("kms:CancelKeyDeletion", &error))
     }
 
     async fn put_policy(&self, bucket: &str, policy: Option<&Value>) -> Result<(), Failure> {
@@ -84,7 +80,7 @@ impl RestoreLogArchive {
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| refused("s3:PutBucketPolicy", &error))
+            .map_err(|error| Failure::aws("s3:PutBucketPolicy", &error))
     }
 
     async fn turn_versioning_on(&self, bucket: &str) -> Result<(), Failure> {
@@ -98,7 +94,7 @@ impl RestoreLogArchive {
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| refused("s3:PutBucketVersioning", &error))
+            .map_err(|error| Failure::aws("s3:PutBucketVersioning", &error))
     }
 
     /// S3 takes no empty lifecycle: that is one to delete.
@@ -108,7 +104,9 @@ impl RestoreLogArchive {
         if lifecycle.is_empty() {
             let delete = s3.delete_bucket_lifecycle().bucket(bucket);
             let deleted = delete.expected_bucket_owner(owner).send().await;
-            return deleted.map(|_| ()).map_err(|error| refused(CALL, &error));
+            return deleted
+                .map(|_| ())
+                .map_err(|error| Failure::aws(CALL, &error));
         }
         s3.put_bucket_lifecycle_configuration()
             .bucket(bucket)
@@ -118,7 +116,7 @@ impl RestoreLogArchive {
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| refused(CALL, &error))
+            .map_err(|error| Failure::aws(CALL, &error))
     }
 
     async fn put_encryption(&self, bucket: &str, encryption: &Encryption) -> Result<(), Failure> {
@@ -131,22 +129,7 @@ impl RestoreLogArchive {
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| refused("s3:PutEncryptionConfiguration", &error))
-    }
-}
-
-/// Why AWS refused. Somebody else at the same key or bucket is a reason to look again.
-fn refused<E>(call: &str, error: &SdkError<E, HttpResponse>) -> Failure
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let failure = Failure::aws(call, error);
-    match error.code() {
-        Some("KMSInvalidStateException" | "OperationAborted") => {
-            Failure::Transient(failure.to_string())
-        }
-        Some("NoSuchBucket" | "NotFoundException") => Failure::TargetNotFound(failure.to_string()),
-        _ => failure,
+            .map_err(|error| Failure::aws("s3:PutEncryptionConfiguration", &error))
     }
 }
 

@@ -59,11 +59,8 @@ impl Report {
 
     /// Says which deviations are not this worker's to mend.
     pub(crate) fn leave(&mut self, deviations: Vec<Deviation>) {
-        let remedies = deviations.into_iter();
-        self.left.extend(remedies.filter_map(|deviation| {
-            let remedy = deviation.remedy?;
-            Some(format!("{}: {remedy}", deviation.what))
-        }));
+        self.left
+            .extend(deviations.iter().filter_map(Deviation::for_a_human));
     }
 
     /// What may be read by a retry is worth one.
@@ -136,9 +133,6 @@ impl Report {
         }
     }
 
-    /// The answer, or the failure: a transient one first, since a retry may finish what is left.
-    /// Where the ledger does not know the state before, it is an answer all the same: it carries
-    /// that state, which a retry could not find out any more.
     pub(crate) fn end(mut self, undo: Vec<Hold>) -> Result<Done, Failure> {
         if !self.put_back.is_empty() {
             let put_back = format!("put back: {}", self.put_back.join(", "));
@@ -147,27 +141,20 @@ impl Report {
         if self.steps.is_empty() {
             self.steps.push("left as it is".to_owned());
         }
-        let summary = format!(
-            "the log archive of trail {}: {}",
-            self.trail,
-            self.steps.join("; ")
-        );
-        self.failures.dedup();
-        let transient = |failure: &Failure| matches!(failure, Failure::Transient(_));
-        let worst = self.failures.iter().position(transient).unwrap_or(0);
-        let all: Vec<_> = self.failures.iter().map(ToString::to_string).collect();
-        if self.failures.is_empty() || !undo.is_empty() {
-            return Ok(Done {
-                changed: self.changed,
-                summary,
-                undo,
-                left: [self.left, all].concat(),
-            });
-        }
-        let mut message = format!("{summary}; failed: {}", all.join("; "));
-        if !self.left.is_empty() {
-            message = format!("{message}; left for a human: {}", self.left.join("; "));
-        }
-        Err(self.failures.swap_remove(worst).rephrase(|_| message))
+        let also = match self.left.as_slice() {
+            [] => String::new(),
+            left => format!("; left for a human: {}", left.join("; ")),
+        };
+        let done = Done {
+            changed: self.changed,
+            summary: format!(
+                "the log archive of trail {}: {}",
+                self.trail,
+                self.steps.join("; ")
+            ),
+            undo,
+            left: self.left,
+        };
+        done.unless(self.failures, &also)
     }
 }

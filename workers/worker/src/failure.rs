@@ -74,6 +74,15 @@ impl Failure {
         self
     }
 
+    /// The one that speaks for all of them: a transient one first, since a retry may finish what
+    /// is left. None when there is none.
+    #[must_use]
+    pub fn worst(mut failures: Vec<Self>) -> Option<Self> {
+        let transient = |failure: &Self| matches!(failure, Self::Transient(_));
+        let worst = failures.iter().position(transient).unwrap_or(0);
+        (!failures.is_empty()).then(|| failures.swap_remove(worst))
+    }
+
     /// Classifies what an AWS call answered. `call` names it as IAM would, `iam:AttachUserPolicy`.
     ///
     /// The message holds AWS's error code and message, never the request or the response body.
@@ -114,9 +123,11 @@ impl From<Failure> for Diagnostic {
 
 fn class_of_code(code: &str) -> Option<fn(String) -> Failure> {
     Some(match code {
-        "NoSuchEntity" | "NoSuchEntityException" | "TrailNotFoundException" => {
-            Failure::TargetNotFound
-        }
+        "NoSuchBucket"
+        | "NoSuchEntity"
+        | "NoSuchEntityException"
+        | "NotFoundException"
+        | "TrailNotFoundException" => Failure::TargetNotFound,
         "UnmodifiableEntity" | "UnmodifiableEntityException" => Failure::Protected,
         "AccessDenied"
         | "AccessDeniedException"
@@ -135,8 +146,10 @@ fn class_of_code(code: &str) -> Option<fn(String) -> Failure> {
         | "InternalErrorException"
         | "InternalFailure"
         | "InternalServerError"
+        | "KMSInvalidStateException"
         | "KMSThrottling"
         | "KMSThrottlingException"
+        | "OperationAborted"
         | "PriorRequestNotComplete"
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
@@ -264,6 +277,8 @@ mod tests {
         for (code, name) in [
             ("NoSuchEntity", "TargetNotFound"),
             ("TrailNotFoundException", "TargetNotFound"),
+            ("NoSuchBucket", "TargetNotFound"),
+            ("NotFoundException", "TargetNotFound"),
             ("UnmodifiableEntity", "Protected"),
             ("AccessDenied", "AccessDenied"),
             ("AccessDeniedException", "AccessDenied"),
@@ -271,6 +286,8 @@ mod tests {
             ("ConcurrentModification", "Transient"),
             ("EntityTemporarilyUnmodifiable", "Transient"),
             ("ConflictException", "Transient"),
+            ("KMSInvalidStateException", "Transient"),
+            ("OperationAborted", "Transient"),
             ("LimitExceeded", "Rejected"),
             ("MalformedPolicyDocument", "Rejected"),
         ] {
@@ -278,6 +295,20 @@ mod tests {
             assert_eq!(failure.name(), name, "{code}");
             assert!(Failure::NAMES.contains(&failure.name()));
         }
+    }
+
+    #[test]
+    fn a_transient_failure_speaks_for_all() {
+        let (denied, busy) = (
+            Failure::AccessDenied("no".to_owned()),
+            Failure::Transient("later".to_owned()),
+        );
+        assert_eq!(
+            Failure::worst(vec![denied.clone(), busy.clone()]),
+            Some(busy)
+        );
+        assert_eq!(Failure::worst(vec![denied.clone()]), Some(denied));
+        assert_eq!(Failure::worst(vec![]), None);
     }
 
     #[test]
