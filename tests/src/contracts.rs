@@ -287,8 +287,14 @@ fn workers() -> BTreeMap<&'static str, Schemas> {
             "deny-all-policy",
             schemas_of::<deny_all_policy::DenyAllPolicy>(),
         ),
+        ("find-readers", schemas_of::<find_readers::FindReaders>()),
         ("notify", schemas_of::<notify::Notify>()),
         ("open-incident", schemas_of::<open_incident::OpenIncident>()),
+        ("purge-cache", schemas_of::<purge_cache::PurgeCache>()),
+        (
+            "quarantine-object",
+            schemas_of::<quarantine_object::QuarantineObject>(),
+        ),
         (
             "record-baseline",
             schemas_of::<record_baseline::RecordBaseline>(),
@@ -308,6 +314,10 @@ fn workers() -> BTreeMap<&'static str, Schemas> {
         (
             "revoke-sessions",
             schemas_of::<revoke_sessions::RevokeSessions>(),
+        ),
+        (
+            "roll-back-grant",
+            schemas_of::<roll_back_grant::RollBackGrant>(),
         ),
         (
             "verify-containment",

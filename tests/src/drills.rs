@@ -5,13 +5,16 @@ mod blinded;
 mod hindered;
 mod intended;
 mod judged;
+mod patients;
 mod plain;
+mod privileges;
 mod proof;
 mod report;
 mod responder;
 mod spared;
 mod twice;
 mod unseen;
+mod vandalism;
 
 use std::{io::Write, pin::Pin};
 
@@ -45,6 +48,18 @@ pub const DRILLS: &[Drill] = &[
     unseen::WATCHER_DELETED,
     unseen::DEVIATION_LASTS,
     intended::INTENDED_CHANGE,
+    vandalism::SITE_DEFACED,
+    vandalism::FILE_ADDED,
+    vandalism::PAGES_DELETED,
+    vandalism::NEWER_DEPLOY_WINS,
+    vandalism::SITE_FLOODED,
+    patients::DECOY_READ,
+    patients::CRM_READS_DECOY,
+    patients::TABLE_DRAINED,
+    patients::PATIENT_READ,
+    patients::DENIAL_TAKEN_OFF,
+    privileges::POLICY_ATTACHED,
+    privileges::TRUST_OPENED,
     judged::DENIED_ATTEMPT,
     twice::SAME_EVENT_TWICE,
     twice::TWO_ACTORS,
@@ -110,7 +125,8 @@ async fn answered_by(
     for delivery in deliveries {
         report.seen(delivery);
     }
-    let run = range.run_of(event).await?;
+    let incident = deliveries.iter().find_map(Delivery::incident);
+    let run = range.incident(incident.unwrap_or(event.id())).await?;
     report.done(&run);
     Ok(run)
 }

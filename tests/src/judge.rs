@@ -17,7 +17,7 @@ use std::{
 use detection::Rule;
 use incident::{BadSetting, Runbook};
 use jiff::Timestamp;
-use judgement::{Facts, Verdict, Watch};
+use judgement::{Asked, Facts, Verdict, Watch};
 use serde_json::Value;
 
 pub use config::{BadConfig, Config};
@@ -59,6 +59,8 @@ const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 pub struct Judge {
     rules: Vec<Pattern>,
     watch: Watch,
+    /// What the config says that the account would answer.
+    account: Value,
 }
 
 /// What would be done about an event.
@@ -101,11 +103,12 @@ impl Judge {
     /// Names the key of the config that is unknown, missing or does not parse.
     pub fn of(config: &str) -> Result<Self, CannotJudge> {
         let config = Config::read(config, &Template::read(TEMPLATE)?)?;
-        let rules = detection::rules(&config.settings_of_rules())?;
+        let rules = detection::rules(&config.settings())?;
         let rules = rules.into_iter().filter_map(read);
         Ok(Self {
             rules: rules.collect::<Result<_, _>>()?,
             watch: Watch::from_settings(&config.settings())?,
+            account: config.account.clone(),
         })
     }
 
@@ -122,7 +125,8 @@ impl Judge {
         // Judged as on that day, so that every day answers the same.
         let time = event["time"].as_str().and_then(|time| time.parse().ok());
         let now = time.unwrap_or_else(Timestamp::now);
-        match judgement::judge(&event, &self.watch, &Facts::default(), now) {
+        let facts = Facts::stated(&Asked::by(&event, &self.watch), &self.account);
+        match judgement::judge(&event, &self.watch, &facts, now) {
             Verdict::Respond {
                 reason, incident, ..
             } => Finding {

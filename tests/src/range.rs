@@ -7,6 +7,7 @@ mod archive;
 mod attacker;
 mod attacks;
 mod clients;
+mod crm;
 mod delivery;
 mod emulator;
 mod error;
@@ -22,6 +23,7 @@ mod snapshot;
 mod stack;
 
 pub(crate) use attacker::Attacker;
+pub(crate) use crm::{DECOY, ODD_PAGE, PAGE, PATIENT};
 pub(crate) use delivery::Delivery;
 pub(crate) use error::Context;
 pub use error::{Error, Result};
@@ -192,9 +194,15 @@ impl Range {
 
     /// The state machines that answer incidents.
     fn runbooks(&self) -> impl Iterator<Item = &str> {
-        ["CloudtrailDisabledArn"]
-            .iter()
-            .filter_map(|name| self.outputs.get(*name).map(String::as_str))
+        [
+            "CloudtrailDisabledArn",
+            "SiteVandalismArn",
+            "HoneyTokenArn",
+            "PatientDataAccessArn",
+            "PrivilegeEscalationArn",
+        ]
+        .iter()
+        .filter_map(|name| self.outputs.get(*name).map(String::as_str))
     }
 
     /// Makes Wait states take `scale` times what they say, until the next drill.

@@ -222,8 +222,17 @@ pub fn filled(value: &Value, given: &dyn Fn(&str) -> Option<String>) -> Result<V
             Some((key, Value::Array(sides))) if key == "Fn::If" => {
                 filled(sides.get(1).unwrap_or(&Value::Null), given)
             }
-            Some((key, _)) if key == "Fn::Sub" => {
-                let mut text = text(value).ok_or_else(|| key.clone())?;
+            Some((key, parts)) if key == "Fn::Sub" => {
+                let (template, variables) = match parts {
+                    Value::Array(parts) if parts.len() == 2 => (&parts[0], Some(&parts[1])),
+                    template => (template, None),
+                };
+                let mut text = template.as_str().ok_or_else(|| key.clone())?.to_owned();
+                for (name, value) in variables.into_iter().flat_map(entries) {
+                    let value = filled(value, given)?;
+                    let value = value.as_str().ok_or_else(|| name.to_owned())?;
+                    text = text.replace(&format!("${{{name}}}"), value);
+                }
                 while let Some((name, _)) = text
                     .split_once("${")
                     .and_then(|(_, rest)| rest.split_once('}'))
@@ -231,6 +240,20 @@ pub fn filled(value: &Value, given: &dyn Fn(&str) -> Option<String>) -> Result<V
                     text = text.replace(&format!("${{{name}}}"), &known(name)?);
                 }
                 Ok(Value::String(text))
+            }
+            Some((key, Value::Array(parts))) if key == "Fn::Split" || key == "Fn::Join" => {
+                let [separator, of] = parts.as_slice() else {
+                    return Err(key.clone());
+                };
+                let separator = separator.as_str().ok_or_else(|| key.clone())?;
+                match filled(of, given)? {
+                    Value::String(text) => Ok(text.split(separator).map(Value::from).collect()),
+                    Value::Array(texts) => {
+                        let texts: Vec<_> = texts.iter().filter_map(Value::as_str).collect();
+                        Ok(Value::String(texts.join(separator)))
+                    }
+                    _ => Err(key.clone()),
+                }
             }
             Some((key, _)) if key.starts_with("Fn::") => Err(key.clone()),
             _ => map
@@ -396,8 +419,10 @@ mod tests {
             let text = json!([{"Fn::Sub": unknown}]);
             assert_eq!(filled(&text, &given), Err("Unknown".to_owned()));
         }
-        let join = json!({"Fn::Join": ["", []]});
-        assert_eq!(filled(&join, &given), Err("Fn::Join".to_owned()));
+        let joined = json!({"Fn::Join": ["-", {"Fn::Split": [",", "a,b"]}]});
+        assert_eq!(filled(&joined, &given), Ok(json!("a-b")));
+        let select = json!({"Fn::Select": [0, []]});
+        assert_eq!(filled(&select, &given), Err("Fn::Select".to_owned()));
     }
 
     #[test]

@@ -471,8 +471,12 @@ const PLANTED: &[(&str, Plant, &str)] = &[
     ),
     (
         "the template fills what the machine asks for",
-        |s| resource(s, "DenyAllPolicyFunction")["CodeUri"] = json!("../target/lambda/deny-all/"),
-        "cloudtrail-disabled: the template's `${DenyAllPolicyArn}` is not the ARN of `deny-all-policy`",
+        |s| {
+            resource(s, "RestoreCloudtrailFunction")["CodeUri"] =
+                json!("../target/lambda/restore/");
+        },
+        "cloudtrail-disabled: the template's `${RestoreCloudtrailArn}` is not the ARN of \
+         `restore-cloudtrail`",
     ),
     (
         "the template fills what the machine asks for",
@@ -516,6 +520,10 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         "roles allow what is called, and no more",
         |s| statement(s, "TriageMachineRole", 1)["Resource"] = json!({"Ref": "RecordBaseline"}),
         "triage: TriageMachineRole does not allow states:StartExecution on CloudtrailDisabled\n\
+         triage: TriageMachineRole does not allow states:StartExecution on HoneyToken\n\
+         triage: TriageMachineRole does not allow states:StartExecution on PatientDataAccess\n\
+         triage: TriageMachineRole does not allow states:StartExecution on PrivilegeEscalation\n\
+         triage: TriageMachineRole does not allow states:StartExecution on SiteVandalism\n\
          triage: TriageMachineRole allows states:StartExecution on RecordBaseline, which is not called",
     ),
     (
@@ -546,8 +554,11 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         "roles allow what is called, and no more",
         |s| *at(s, TRIAGE, "Start runbook", "Resource") = json!("arn:aws:states:::sns:publish"),
         "triage: `Start runbook` calls neither a worker nor a machine\n\
-         triage: TriageMachineRole allows states:StartExecution on CloudtrailDisabled, \
-         which is not called",
+         triage: TriageMachineRole allows states:StartExecution on CloudtrailDisabled, which is not called\n\
+         triage: TriageMachineRole allows states:StartExecution on HoneyToken, which is not called\n\
+         triage: TriageMachineRole allows states:StartExecution on PatientDataAccess, which is not called\n\
+         triage: TriageMachineRole allows states:StartExecution on PrivilegeEscalation, which is not called\n\
+         triage: TriageMachineRole allows states:StartExecution on SiteVandalism, which is not called",
     ),
     (
         "roles allow what is called, and no more",
@@ -941,25 +952,22 @@ const PLANTED: &[(&str, Plant, &str)] = &[
     (
         "the responder knows its own roles",
         |s| resource(s, "NotifyRole")["RoleName"] = json!({"Fn::Sub": "${AWS::StackName}-tell"}),
-        "RESPONDER_ROLE_ARNS lacks NotifyRole, arn:${AWS::Partition}:iam::${AWS::AccountId}:role\
-         /tourniquet/${AWS::StackName}-tell\n\
-         RESPONDER_ROLE_ARNS has arn:${AWS::Partition}:iam::${AWS::AccountId}:role\
-         /tourniquet/${AWS::StackName}-notify, which is no role here",
+        "RESPONDER_ROLES lacks NotifyRole, tell\n\
+         RESPONDER_ROLES has notify, which is no role here",
     ),
     (
         "the responder knows its own roles",
         |s| remove(resource(s, "NotifyRole"), "RoleName"),
-        "NotifyRole has no RoleName and Path\n\
-         RESPONDER_ROLE_ARNS has arn:${AWS::Partition}:iam::${AWS::AccountId}:role\
-         /tourniquet/${AWS::StackName}-notify, which is no role here",
+        "NotifyRole is not called ${AWS::StackName}-… under /tourniquet/\n\
+         RESPONDER_ROLES has notify, which is no role here",
     ),
     (
         "the responder knows its own roles",
         |s| {
             let settings = &mut s.template.0["Globals"]["Function"]["Environment"]["Variables"];
-            settings["RESPONDER_ROLE_ARNS"] = json!({"Ref": "Roles"});
+            settings["RESPONDER_ROLES"] = json!({"Ref": "Roles"});
         },
-        "RESPONDER_ROLE_ARNS is no text for every function",
+        "RESPONDER_ROLES is no text for every function",
     ),
     (
         "rules trust AWS alone and lose nothing",
@@ -1011,7 +1019,15 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         "TrailTampered has a target that its role may not start\n\
          LogArchiveTampered has a target that its role may not start\n\
          DetectionTampered has a target that its role may not start\n\
-         ResponderTampered has a target that its role may not start",
+         ResponderTampered has a target that its role may not start\n\
+         SiteChanged has a target that its role may not start\n\
+         PatientsTouched has a target that its role may not start\n\
+         DecoyRead has a target that its role may not start\n\
+         PatientsCopied has a target that its role may not start\n\
+         PatientsDrained has a target that its role may not start\n\
+         CostRaised has a target that its role may not start\n\
+         IamChanged has a target that its role may not start\n\
+         SessionsTaken has a target that its role may not start",
     ),
     (
         "rules trust AWS alone and lose nothing",
@@ -1278,6 +1294,14 @@ const PLANTED: &[(&str, Plant, &str)] = &[
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for LogArchiveTampered\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for DetectionTampered\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for ResponderTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for SiteChanged\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for PatientsTouched\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for DecoyRead\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for PatientsCopied\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for PatientsDrained\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for CostRaised\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for IamChanged\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for SessionsTaken\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailsChecked",
     ),
     (
@@ -1313,6 +1337,14 @@ const PLANTED: &[(&str, Plant, &str)] = &[
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for LogArchiveTampered\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for DetectionTampered\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for ResponderTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for SiteChanged\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for PatientsTouched\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for DecoyRead\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for PatientsCopied\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for PatientsDrained\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for CostRaised\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for IamChanged\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for SessionsTaken\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailsChecked",
     ),
     (
@@ -1357,10 +1389,14 @@ const PLANTED: &[(&str, Plant, &str)] = &[
          RestoreLogArchiveFunction is not traced\n\
          RestoreDetectionFunction is not traced\n\
          RecordBaselineFunction is not traced\n\
+         RollBackGrantFunction is not traced\n\
          DenyAllPolicyFunction is not traced\n\
          RevokeSessionsFunction is not traced\n\
          VerifyContainmentFunction is not traced\n\
          CheckTrailsFunction is not traced\n\
+         QuarantineObjectFunction is not traced\n\
+         PurgeCacheFunction is not traced\n\
+         FindReadersFunction is not traced\n\
          CloseIncidentFunction is not traced",
     ),
 ];

@@ -106,8 +106,26 @@ impl Examples {
                 "incidentId": id, "actor": actor,
                 "containment": incident["containment"], "since": incident["occurredAt"],
             }),
+            "quarantine-object" => json!({
+                "incidentId": id, "occurredAt": incident["occurredAt"],
+                "target": {"kind": "object", "bucket": "clinic-site", "key": "index.html"},
+            }),
+            "purge-cache" => json!({"incidentId": id, "paths": ["/index.html"]}),
+            "roll-back-grant" => json!({
+                "incidentId": id, "occurredAt": incident["occurredAt"],
+                "grant": {"kind": "attached-policy", "grantee": actor["arn"],
+                    "policy": "arn:aws:iam::aws:policy/AdministratorAccess"},
+            }),
+            "find-readers" => json!({
+                "incidentId": id, "from": incident["occurredAt"], "to": incident["discoveredAt"],
+                "tableArn": "arn:aws:dynamodb:eu-west-1:123456789012:table/Patients",
+            }),
             "check-trails" => json!({"incidentId": id, "trailArn": trail, "heartbeat": true}),
-            "record-baseline" => json!({"incidentId": id, "trailArn": trail, "request": request}),
+            "record-baseline" => json!({
+                "incidentId": "example", "trailArn": trail, "request": request,
+                "executionArn": "arn:aws:states:eu-west-1:123456789012:execution:\
+                    tourniquet-record-baseline:example",
+            }),
             "notify" => json!({
                 "incidentId": id, "executionArn": execution,
                 "occasion": "opened", "incident": incident,
@@ -156,6 +174,11 @@ fn given(template: &Template, name: &str) -> Option<String> {
             "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
         }
         "TrailLogGroupName" => "clinic-trail",
+        "SiteBucketName" => "clinic-site",
+        "CiRoleArns" => "arn:aws:iam::123456789012:role/clinic-ci",
+        "DistributionId" => "E2EXAMPLE",
+        "PatientsTableArn" => "arn:aws:dynamodb:eu-west-1:123456789012:table/Patients",
+        "Quarantine" => "tourniquet-quarantine",
         "TrailLogsRoleArn" => "arn:aws:iam::123456789012:role/clinic-trail",
         "Ledger" => "tourniquet-ledger",
         "Topic" => "arn:aws:sns:eu-west-1:123456789012:tourniquet-topic",

@@ -15,12 +15,14 @@ const LARGEST_ENVIRONMENT: usize = 4_096;
 
 /// How many ARNs of 64 characters the contract on sizes assumes in each list. Whoever needs more
 /// learns from CloudFormation that they do not fit, before anything is deployed.
-const LISTED: [(&str, usize); 5] = [
+const LISTED: [(&str, usize); 7] = [
     ("BreakGlassArns", 2),
     ("OperatorRoleArns", 3),
     ("WorkloadRoleArns", 8),
     ("SharedRoleArns", 2),
+    ("CiRoleArns", 2),
     ("DeployRoleArns", 2),
+    ("IamAdminArns", 3),
 ];
 
 /// The rules that the workers compare and restore are those of the template, all and exactly.
@@ -134,12 +136,17 @@ fn longest(template: &Template, name: &str) -> Option<String> {
         "AWS::Partition" => "aws-us-gov".to_owned(),
         "AWS::Region" => "ap-southeast-1".to_owned(),
         "AWS::StackName" => "s".repeat(36),
-        "Ledger" => made(name),
+        "DecoyAttribute" => "d".repeat(32),
+        "DecoyKeys" => "k".repeat(300),
+        "DecoyValues" => vec!["v".repeat(36); 6].join(","),
+        "DistributionId" => "E".repeat(14),
+        "Ledger" | "Quarantine" => made(name),
         "Mode" => "observe".to_owned(),
         "NeverBlockCidrs" => vec!["192.168.100.0/24"; 40].join(","),
         "Topic" => arn("sns", &made(name)),
+        "PatientsTableArn" => arn("dynamodb", &format!("table/{}", "p".repeat(64))),
+        "SiteBucketName" | "TrailBucketName" => "b".repeat(63),
         "TrailArn" => arn("cloudtrail", &format!("trail/{}", "t".repeat(32))),
-        "TrailBucketName" => "b".repeat(63),
         "TrailKeyArn" => arn("kms", &format!("key/{}", "k".repeat(36))),
         "TrailLogGroupName" => "l".repeat(64),
         "TrailLogsRoleArn" => "r".repeat(64),

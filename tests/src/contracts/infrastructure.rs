@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::Project;
-use crate::template::{Resource, Statement, Template, each, entries, text};
+use crate::template::{Resource, Statement, Template, each, entries, filled, text};
 
 /// An event older than this, in seconds, must not start containment any more.
 const OLDEST_EVENT: u64 = 900;
@@ -52,7 +52,13 @@ pub(super) fn rules(project: &Project) -> Vec<String> {
 }
 
 fn is_from_aws(pattern: &Value) -> bool {
-    let sources = each(&pattern["source"]);
+    // Where a name in it is a parameter, the pattern is a text.
+    let read = match filled(pattern, &|_| Some("x".to_owned())) {
+        Ok(Value::String(text)) => serde_json::from_str(&text).unwrap_or_default(),
+        Ok(pattern) => pattern,
+        Err(_) => Value::Null,
+    };
+    let sources = each(&read["source"]);
     let from_aws = |source: &Value| source.as_str().is_some_and(|it| it.starts_with("aws."));
     !sources.is_empty() && sources.iter().all(from_aws)
 }
@@ -245,42 +251,41 @@ pub(super) fn ledger(project: &Project) -> Vec<String> {
     violations
 }
 
-/// `RESPONDER_ROLE_ARNS`, by which the workers know whom they must never contain, names every role
-/// of the template and no other. A reference would make every function wait for its own role, so
-/// the setting spells the ARNs out.
+/// `RESPONDER_ROLES`, by which the workers know whom they must never contain, names every role of
+/// the template and no other. A reference would make every function wait for its own role, so the
+/// setting spells the names out.
 pub(super) fn responder_roles(project: &Project) -> Vec<String> {
     let template = &project.template;
     let setting = &template.0["Globals"]["Function"]["Environment"]["Variables"];
-    let Some(listed) = text(&setting["RESPONDER_ROLE_ARNS"]) else {
-        return vec!["RESPONDER_ROLE_ARNS is no text for every function".to_owned()];
+    let Some(listed) = text(&setting["RESPONDER_ROLES"]) else {
+        return vec!["RESPONDER_ROLES is no text for every function".to_owned()];
     };
     let listed: BTreeSet<&str> = listed.split(',').collect();
     let mut roles = BTreeSet::new();
     let mut violations = Vec::new();
     for role in template.of_type("AWS::IAM::Role") {
-        match arn(role) {
-            Some(arn) if listed.contains(arn.as_str()) => {
-                roles.insert(arn);
+        match name_in_stack(role) {
+            Some(name) if listed.contains(name.as_str()) => {
+                roles.insert(name);
             }
-            Some(arn) => violations.push(format!("RESPONDER_ROLE_ARNS lacks {}, {arn}", role.id)),
-            None => violations.push(format!("{} has no RoleName and Path", role.id)),
+            Some(name) => violations.push(format!("RESPONDER_ROLES lacks {}, {name}", role.id)),
+            None => violations.push(format!(
+                "{} is not called ${{AWS::StackName}}-… under /tourniquet/",
+                role.id
+            )),
         }
     }
-    for arn in listed {
-        if !roles.contains(arn) {
-            violations.push(format!(
-                "RESPONDER_ROLE_ARNS has {arn}, which is no role here"
-            ));
+    for name in listed {
+        if !roles.contains(name) {
+            violations.push(format!("RESPONDER_ROLES has {name}, which is no role here"));
         }
     }
     violations
 }
 
-/// A role's ARN, with `${AWS::…}` where the deployment decides.
-fn arn(role: Resource<'_>) -> Option<String> {
+/// A role's name without the stack's.
+fn name_in_stack(role: Resource<'_>) -> Option<String> {
     let name = text(&role.properties["RoleName"])?;
-    let path = role.text("Path")?;
-    Some(format!(
-        "arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role{path}{name}"
-    ))
+    let name = name.strip_prefix("${AWS::StackName}-")?;
+    (role.text("Path")? == "/tourniquet/").then(|| name.to_owned())
 }

@@ -39,6 +39,11 @@ pub(super) fn are_real(runbook: &Runbook, project: &Project) -> Vec<String> {
     fits.map_err(words).err().into_iter().collect()
 }
 
+fn occurred(event: &Value) -> Timestamp {
+    let time = event["time"].as_str().and_then(|time| time.parse().ok());
+    time.unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 /// Whether triage would respond, if what the event names is what we watch.
 fn is_answered(event: &Value) -> Result<(), String> {
     let text = |pointer| Some(event.pointer(pointer)?.as_str()?.to_owned());
@@ -46,13 +51,16 @@ fn is_answered(event: &Value) -> Result<(), String> {
         "ACCOUNT_ID" => text("/account"),
         "MIN_LOG_RETENTION_DAYS" => Some("365".to_owned()),
         "STACK_NAME" => Some("tourniquet".to_owned()),
+        "AWS_REGION" => text("/region"),
+        "PARTITION" => Some("aws".to_owned()),
+        "UNDELIVERED_EVENTS_ARN" => Some("arn:aws:sqs:eu-west-1:123456789012:x".to_owned()),
         "TRAIL_ARN" => text("/detail/requestParameters/name"),
         "DENY_POLICY_ARN" => Some("arn:aws:iam::aws:policy/AWSDenyAll".to_owned()),
         "MODE" => Some("enforce".to_owned()),
         _ => None,
     });
     let watch = Watch::from_settings(&settings).map_err(|why| why.to_string())?;
-    match judge(event, &watch, &Facts::default(), Timestamp::UNIX_EPOCH) {
+    match judge(event, &watch, &Facts::default(), occurred(event)) {
         Verdict::Respond { .. } => Ok(()),
         Verdict::Escalate { reason, .. } | Verdict::Ignore { reason, .. } => Err(reason),
     }

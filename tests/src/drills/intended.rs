@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Drill, Report, answered, proof};
-use crate::range::{OPERATOR, Range, Result};
+use crate::range::{Context, OPERATOR, Range, Result};
 
 pub(super) const INTENDED_CHANGE: Drill = Drill {
     name: "intended-change",
@@ -14,6 +14,8 @@ pub(super) const INTENDED_CHANGE: Drill = Drill {
 async fn intended_change(range: &Range, report: &mut Report<'_>) -> Result<()> {
     let operator = range.attacker_session(OPERATOR, "oskar").await?;
     let admin = range.attacker_user("ada").await?;
+    let made = range.aws.s3.create_bucket().bucket(NEW_BUCKET).send().await;
+    made.context("creating the new bucket")?;
     report.attack("an operator records that the trail may write to another bucket");
     let machine = range.output("RecordBaselineArn")?;
     let input = json!({

@@ -25,6 +25,11 @@ pub(super) async fn trail_logs(range: &Range, report: &mut Report<'_>) -> Result
     report.proves("the trail logs", range.trail_logs().await?)
 }
 
+/// It was this runbook that answered.
+pub(super) fn answered_by_runbook(report: &mut Report<'_>, run: &Run, name: &str) -> Result<()> {
+    report.proves(format!("{name} answers"), run.machine.ends_with(name))
+}
+
 /// The run ended green.
 pub(super) fn ended_green(report: &mut Report<'_>, run: &Run) -> Result<()> {
     report.proves("the run ended green", run.succeeded())

@@ -116,6 +116,14 @@ async fn baseline_by_stranger(range: &Range, report: &mut Report<'_>) -> Result<
         "reason": "new log account",
         "intended": {"trail": {"s3BucketName": "boriss-own"}},
     });
+    let made = range
+        .aws
+        .s3
+        .create_bucket()
+        .bucket("boriss-own")
+        .send()
+        .await;
+    made.context("creating a bucket for boris")?;
     report.attack("boris starts record-baseline, with an intended change");
     let (event, execution) = user.start(machine, &input).await?;
     let recorded = range.end_of(&execution).await?;
@@ -210,9 +218,15 @@ async fn our_own_actions(range: &Range, report: &mut Report<'_>) -> Result<()> {
         report.seen(delivery);
     }
     report.proves("rules saw some of them", !seen.is_empty())?;
-    proof::ignored(report, "they started nothing", &seen)?;
+    // The replayed requests are bare: what they did is told to people where it cannot be judged.
+    report.proves(
+        "they started nothing",
+        seen.iter().all(|delivery| delivery.incident().is_none()),
+    )?;
     let after = range.snapshot().await?;
-    report.proves_unchanged("nothing was changed", &after.changes_since(&before))
+    let mut changes = after.surveillance_since(&before);
+    changes.extend(after.iam.changes_since(&before.iam));
+    report.proves_unchanged("nothing was changed", &changes)
 }
 
 /// Rules are not shown what only reads.

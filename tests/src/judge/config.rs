@@ -24,9 +24,16 @@ const MADE: [&str; 4] = [
     "UndeliveredEventsArn",
 ];
 
+/// What the account would answer: which policies a group has, who is contained.
+const ACCOUNT: &str = "Account";
+
 /// A deployment's settings, as a worker reads them.
 #[derive(Debug, Clone)]
-pub struct Config(BTreeMap<String, String>);
+pub struct Config {
+    settings: BTreeMap<String, String>,
+    /// What the account would answer, as [`judgement::Facts::stated`] reads it.
+    pub account: Value,
+}
 
 /// Why a text is no config.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +46,7 @@ pub enum BadConfig {
     NoObject,
     /// A key that nothing is called by.
     #[error(
-        "`{0}` is no parameter of the template, nor one of {known}, {made}",
+        "`{0}` is no parameter of the template, nor one of {known}, {made}, {ACCOUNT}",
         known = KNOWN.map(|(name, _)| name).join(", "),
         made = MADE.join(", ")
     )]
@@ -79,6 +86,7 @@ impl Config {
             let known = KNOWN.iter().find(|(name, _)| name == key);
             let name = match known {
                 Some((_, name)) => (*name).to_owned(),
+                None if key == ACCOUNT => continue,
                 None if MADE.contains(&key.as_str()) => setting(key),
                 None if template.section("Parameters").any(|(name, _)| name == key) => continue,
                 None => return Err(BadConfig::Unknown(key.clone())),
@@ -90,41 +98,31 @@ impl Config {
                 return Err(bad(name, "is missing"));
             }
         }
-        let mut config = Self(settings);
+        let account = given.get(ACCOUNT).cloned().unwrap_or_default();
+        let mut config = Self { settings, account };
         config.add_own_roles(template)?;
         Ok(config)
     }
 
-    /// The settings, as from a worker's environment.
+    /// The settings, as from a worker's environment, with a name for the queue of undelivered events
+    /// where none is given: a rule has to name it, and what a rule takes does not depend on it.
     #[must_use]
     pub fn settings(&self) -> Settings<impl Fn(&str) -> Option<String>> {
-        Settings::new(|name: &str| self.0.get(name).cloned())
-    }
-
-    /// The settings, with a name for the queue of undelivered events where none is given: a rule
-    /// has to name it, and what a rule takes does not depend on it.
-    #[must_use]
-    pub fn settings_of_rules(&self) -> Settings<impl Fn(&str) -> Option<String>> {
-        let [account, partition, region, stack] = KNOWN.map(|(_, name)| &self.0[name]);
+        let [account, partition, region, stack] = KNOWN.map(|(_, name)| &self.settings[name]);
         let queue = format!("arn:{partition}:sqs:{region}:{account}:{stack}-undelivered-events");
         Settings::new(move |name: &str| {
             let stand_in = (name == "UNDELIVERED_EVENTS_ARN").then_some(&queue);
-            self.0.get(name).or(stand_in).cloned()
+            self.settings.get(name).or(stand_in).cloned()
         })
     }
 
     /// The roles that the template names are the responder's, whichever others are.
     fn add_own_roles(&mut self, template: &Template) -> Result<(), BadConfig> {
-        const ROLES: &str = "RESPONDER_ROLE_ARNS";
+        const ROLES: &str = "RESPONDER_ROLES";
         let variables = &template.0["Globals"]["Function"]["Environment"]["Variables"];
         let roles = template::text(&variables[ROLES]);
-        let mut roles = roles.ok_or_else(|| bad(ROLES, "of the template cannot be read"))?;
-        for (name, setting) in KNOWN {
-            roles = roles.replace(&format!("${{{name}}}"), &self.0[setting]);
-        }
-        let others = self.0.get(ROLES).filter(|others| *others != "none");
-        let all = others.map_or(roles.clone(), |others| format!("{roles},{others}"));
-        self.0.insert(ROLES.to_owned(), all);
+        let roles = roles.ok_or_else(|| bad(ROLES, "of the template cannot be read"))?;
+        self.settings.insert(ROLES.to_owned(), roles);
         Ok(())
     }
 }
@@ -225,7 +223,7 @@ mod tests {
           Function:
             Environment:
               Variables:
-                RESPONDER_ROLE_ARNS: !Sub "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${AWS::StackName}-a"
+                RESPONDER_ROLES: a,b
         "#;
     const STACK: &str = r#""AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1",
         "AWS::StackName": "s", "#;
@@ -242,14 +240,14 @@ mod tests {
         let config = read(&format!(
             r#"{STACK} "SharedRoleArns": ["a", "b"], "Days": 30"#
         ));
-        let given = config.unwrap().0;
+        let given = config.unwrap().settings;
         let expected = [
             ("ACCOUNT_ID", "123456789012"),
             ("AWS_REGION", "eu-west-1"),
             ("DAYS", "30"),
             ("MODE", "observe"),
             ("PARTITION", "aws"),
-            ("RESPONDER_ROLE_ARNS", "arn:aws:iam::123456789012:role/s-a"),
+            ("RESPONDER_ROLES", "a,b"),
             ("SHARED_ROLE_ARNS", "a,b"),
             ("STACK_NAME", "s"),
             ("TRAIL_ARN", ""),
@@ -259,7 +257,9 @@ mod tests {
             .map(|(k, v)| (k.as_str(), v.as_str()))
             .collect();
         assert_eq!(given, expected);
-        let bare = read(&format!(r#"{STACK} "SharedRoleArns": []"#)).unwrap().0;
+        let bare = read(&format!(r#"{STACK} "SharedRoleArns": []"#))
+            .unwrap()
+            .settings;
         assert_eq!(
             (bare["DAYS"].as_str(), bare["SHARED_ROLE_ARNS"].as_str()),
             ("365", "none")
@@ -268,14 +268,20 @@ mod tests {
 
     #[test]
     fn the_responder_has_the_roles_of_the_template_and_those_given() {
-        let own = "arn:aws:iam::123456789012:role/s-a";
+        let role = "arn:aws:iam::123456789012:role";
+        let own = format!("{role}/tourniquet/s-a {role}/tourniquet/s-b");
         for (given, expected) in [
-            (r#"["r", "q"]"#, format!("{own},r,q")),
-            ("[]", own.to_owned()),
-            (r#""none""#, own.to_owned()),
+            (
+                format!(r#"["{role}/r", "{role}/q"]"#),
+                format!("{role}/r {role}/q {own}"),
+            ),
+            ("[]".to_owned(), own.clone()),
+            (r#""none""#.to_owned(), own),
         ] {
             let config = read(&format!(r#"{STACK} "ResponderRoleArns": {given}"#)).unwrap();
-            assert_eq!(config.0["RESPONDER_ROLE_ARNS"], expected, "{given}");
+            let roles = incident::responder_roles(&config.settings()).unwrap();
+            let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();
+            assert_eq!(roles.join(" "), expected, "{given}");
         }
     }
 

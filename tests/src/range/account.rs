@@ -8,6 +8,7 @@ use super::{
     ACCOUNT, ADMINISTRATOR, Attacker, DENY_POLICY_ARN, EVERYTHING, GLASS, LOG_BUCKET,
     MAX_PRINCIPALS_PER_HOUR, OPERATOR, REGION, Range, SHARED, TRAIL, TRAIL_ARN, WORKLOAD, archive,
     clients::Clients,
+    crm,
     error::{Context, Result},
 };
 
@@ -26,7 +27,10 @@ pub(crate) fn parameters(key: &str) -> Vec<(&'static str, String)> {
         ),
         ("OperatorRoleArns", role(OPERATOR)),
         ("WorkloadRoleArns", role(WORKLOAD)),
-        ("SharedRoleArns", role(SHARED)),
+        ("CiRoleArns", role(SHARED)),
+        ("SiteBucketName", crm::SITE.to_owned()),
+        ("PatientsTableArn", crm::patients_arn()),
+        ("DecoyValues", crm::DECOY.to_owned()),
         ("NeverBlockCidrs", "192.0.2.0/24".to_owned()),
         ("DeployRoleArns", role(SHARED)),
         ("TrailArn", TRAIL_ARN.to_owned()),
@@ -51,6 +55,7 @@ pub(crate) async fn furnish(aws: &Clients, key: &str) -> Result<()> {
     for path in [OPERATOR, WORKLOAD, SHARED] {
         role(aws, path).await?;
     }
+    crm::furnish(aws).await?;
     archive::make_bucket_whole(aws).await?;
     make_trail_whole(aws, key).await
 }

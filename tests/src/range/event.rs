@@ -83,6 +83,23 @@ impl Event {
         }
     }
 
+    /// The same call as one on data, of which CloudTrail names the resources.
+    pub(crate) fn of_data(mut self, resources: Value) -> Self {
+        let detail = &mut self.json["detail"];
+        detail["eventCategory"] = "Data".into();
+        detail["managementEvent"] = false.into();
+        detail["resources"] = resources;
+        self
+    }
+
+    /// The same call, as a Lambda function in a VPC makes it.
+    pub(crate) fn by_function(mut self) -> Self {
+        let detail = &mut self.json["detail"];
+        detail["sourceIPAddress"] = "10.0.1.7".into();
+        detail["userAgent"] = "Boto3/1.40 exec-env/AWS_Lambda_python3.13 Botocore/1.40".into();
+        self
+    }
+
     /// The same call, made by a service on the caller's behalf.
     pub(crate) fn through(mut self, service: &str) -> Self {
         let detail = &mut self.json["detail"];
@@ -92,9 +109,32 @@ impl Event {
         self
     }
 
+    /// What CloudWatch tells when the alarm `name` goes off.
+    pub(crate) fn alarm(name: &str) -> Self {
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        Self {
+            json: json!({
+                "version": "0",
+                "id": new_id(),
+                "detail-type": "CloudWatch Alarm State Change",
+                "source": "aws.cloudwatch",
+                "account": ACCOUNT,
+                "time": now,
+                "region": REGION,
+                "resources": [format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}")],
+                "detail": {
+                    "alarmName": name,
+                    "state": {"value": "ALARM", "reason": "a threshold was crossed", "timestamp": now},
+                    "previousState": {"value": "OK", "reason": "no threshold was crossed"},
+                },
+            }),
+        }
+    }
+
     /// CloudTrail's id of it, and so the name of the execution that answers it.
     pub(crate) fn id(&self) -> &str {
-        self.json["detail"]["eventID"].as_str().unwrap_or_default()
+        let id = self.json["detail"]["eventID"].as_str();
+        id.or(self.json["id"].as_str()).unwrap_or_default()
     }
 
     /// The call's name.

@@ -41,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) moments: Vec<Moment>,
     /// The states it entered, in order; the emulator leaves out those inside Parallel states.
     pub(crate) entered: Vec<String>,
+    /// All that its history holds, for whoever searches it.
+    history: String,
 }
 
 /// One thing that happened.
@@ -72,6 +74,11 @@ impl Run {
     /// Whether it ended red: by its own Fail state, not by a fault of the state machine.
     pub(crate) fn failed_with(&self, error: &str) -> bool {
         self.status == ExecutionStatus::Failed && self.error == error
+    }
+
+    /// Whether its input or history holds `text` anywhere.
+    pub(crate) fn mentions(&self, text: &str) -> bool {
+        self.history.contains(text)
     }
 
     /// How often it entered `state`, which is not inside a Parallel state.
@@ -162,6 +169,7 @@ impl Range {
                     cause: now.cause.unwrap_or_default(),
                     moments,
                     entered,
+                    history: format!("{:?}{history:?}", now.input),
                 });
             }
             if Instant::now() > deadline {

@@ -1,20 +1,25 @@
 //! `assess-event`: does this event deserve a response?
 //!
 //! The judgement is [`judgement::judge`], a pure function; this worker gives it the configuration,
-//! the time and the facts it asks for: what an operator recorded of the trail and its log archive.
-//! Most events ask for none. It changes nothing: a second run answers the same, and there is nothing
-//! to undo. What an event holds never makes it fail, nor does a fact that cannot be read: the
+//! the time and the facts it asks for: what an operator recorded of the trail and its log archive,
+//! what a managed policy or a group grants, whether somebody is contained already. Most events ask
+//! for none. It changes nothing: a second run answers the same, and there is nothing to undo. What an
+//! event holds never makes it fail, nor does a fact that cannot be read within 12 seconds: the
 //! judgement says what comes of that.
 //!
-//! AWS calls: `dynamodb:GetItem`, for facts only.
+//! AWS calls, for facts only: `dynamodb:GetItem`, `iam:GetPolicy`, `iam:GetPolicyVersion`,
+//! `iam:ListAttachedGroupPolicies`, `iam:ListGroupPolicies`, `iam:GetGroupPolicy`.
+
+mod facts;
 
 use aws_config::SdkConfig;
-use incident::{Recorded, Settings};
+use aws_sdk_iam::Client;
+use incident::Settings;
 use jiff::Timestamp;
-use judgement::{Asked, Fact, Facts, Verdict, Watch, judge};
-use ledger::{Ledger, Part};
+use judgement::{Verdict, Watch, judge};
+use ledger::Ledger;
 use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::Value;
 use worker::{Failure, Worker};
 
@@ -31,6 +36,7 @@ pub struct Input {
 pub struct AssessEvent {
     watch: Watch,
     ledger: Ledger,
+    iam: Client,
     now: fn() -> Timestamp,
 }
 
@@ -44,32 +50,9 @@ impl AssessEvent {
         Ok(Self {
             watch: Watch::from_settings(&settings)?,
             ledger: Ledger::from_settings(config, &settings)?,
+            iam: Client::new(&worker::CONTROL.on(config)),
             now: Timestamp::now,
         })
-    }
-
-    async fn facts(&self, event: &Value) -> Facts {
-        let asked = Asked::by(event);
-        let (trail, archive) = tokio::join!(
-            self.fact(asked.trail, Part::Trail),
-            self.fact(asked.archive, Part::Archive),
-        );
-        Facts { trail, archive }
-    }
-
-    async fn fact<T: DeserializeOwned>(&self, asked: bool, part: Part) -> Fact<T> {
-        let (true, Some(trail)) = (asked, &self.watch.trail) else {
-            return Fact::Unrecorded;
-        };
-        let recorded: Result<Option<Recorded<T>>, _> = self.ledger.recorded(trail, part).await;
-        match recorded {
-            Ok(Some(recorded)) => Fact::Recorded(Box::new(recorded)),
-            Ok(None) => Fact::Unrecorded,
-            Err(failure) => {
-                tracing::warn!(failure = failure.name(), "the baseline cannot be read");
-                Fact::Unreadable
-            }
-        }
     }
 }
 
@@ -87,11 +70,13 @@ impl Worker for AssessEvent {
 mod tests {
     use aws_sdk_dynamodb::{
         Client,
+        config::retry::RetryConfig as DynamoRetry,
         error::ErrorMetadata,
         operation::get_item::{GetItemError, GetItemOutput},
         types::AttributeValue,
     };
-    use aws_smithy_mocks::{Rule, mock, mock_client};
+    use aws_sdk_iam::config::retry::RetryConfig;
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
     use serde_json::json;
     use worker::answer;
 
@@ -100,10 +85,18 @@ mod tests {
     const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
 
     fn worker(ledger: &[&Rule]) -> AssessEvent {
+        asking(ledger, &[])
+    }
+
+    /// A worker whose ledger and whose IAM answer by these rules.
+    pub(crate) fn asking(ledger: &[&Rule], iam: &[&Rule]) -> AssessEvent {
         let settings = Settings::new(|name| {
             let value = match name {
                 "ACCOUNT_ID" => "123456789012",
                 "DENY_POLICY_ARN" => "arn:aws:iam::aws:policy/AWSDenyAll",
+                "AWS_REGION" => "eu-west-1",
+                "PARTITION" => "aws",
+                "UNDELIVERED_EVENTS_ARN" => "arn:aws:sqs:eu-west-1:123456789012:undelivered",
                 "MODE" => "enforce",
                 "TRAIL_ARN" => TRAIL,
                 "TRAIL_BUCKET_NAME" => "clinic-logs",
@@ -115,7 +108,14 @@ mod tests {
         });
         AssessEvent {
             watch: Watch::from_settings(&settings).unwrap(),
-            ledger: Ledger::new(mock_client!(aws_sdk_dynamodb, ledger), "ledger"),
+            ledger: Ledger::new(
+                mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, ledger, |config| {
+                    config.retry_config(DynamoRetry::disabled())
+                }),
+                "ledger",
+            ),
+            iam: mock_client!(aws_sdk_iam, RuleMode::MatchAny, iam, |config| config
+                .retry_config(RetryConfig::disabled())),
             now: || "2026-11-25T03:12:46Z".parse().unwrap(),
         }
     }

@@ -31,15 +31,27 @@ pub(crate) struct Lasting {
 }
 
 impl CheckTrails {
-    /// The incident that `deviations` are; none when there are none.
+    /// Whether `deviations` are all known, as those of the episode that lasts.
+    pub(crate) async fn lasts(&self, trail: &TrailArn, deviations: &[Deviation]) -> bool {
+        let known = self.ledger.episode::<Episode>(trail).await;
+        let known = known.ok().flatten();
+        known.is_some_and(|known| {
+            let mut fingerprints = deviations.iter().map(fingerprint);
+            fingerprints.all(|it| known.fingerprints.contains(&it))
+        })
+    }
+
+    /// The incident that `deviations` are; none when there are none. Unless they are `all` there
+    /// is, nothing that is not among them is forgotten.
     pub(crate) async fn episode(
         &self,
         trail: &TrailArn,
         deviations: &[Deviation],
+        all: bool,
         now: Timestamp,
     ) -> Option<Lasting> {
         let fingerprints: BTreeSet<_> = deviations.iter().map(fingerprint).collect();
-        let kept = self.keep(trail, &fingerprints, now).await;
+        let kept = self.keep(trail, &fingerprints, all, now).await;
         let kept = kept.unwrap_or_else(|failure| {
             let why = failure.name();
             tracing::warn!(why, "the ledger does not keep the episode");
@@ -98,11 +110,12 @@ impl CheckTrails {
         &self,
         trail: &TrailArn,
         fingerprints: &BTreeSet<String>,
+        all: bool,
         now: Timestamp,
     ) -> Result<Option<Episode>, Failure> {
         let known: Option<Episode> = self.ledger.episode(trail).await?;
         if fingerprints.is_empty() {
-            if known.is_some() {
+            if known.is_some() && all {
                 self.ledger.end_episode(trail).await?;
             }
             return Ok(None);
@@ -110,6 +123,9 @@ impl CheckTrails {
         if let Some(known) = known
             && fingerprints.is_subset(&known.fingerprints)
         {
+            if !all {
+                return Ok(Some(known));
+            }
             let lasting = Episode {
                 fingerprints: fingerprints.clone(),
                 ..known.clone()
@@ -156,7 +172,8 @@ fn short(fingerprints: &BTreeSet<String>) -> String {
     hash(&parts, 8)
 }
 
-fn hash(parts: &[&str], digits: usize) -> String {
+/// The first hexadecimal `digits` of the SHA-256 of all `parts`.
+pub(crate) fn hash(parts: &[&str], digits: usize) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update(part.as_bytes());

@@ -17,27 +17,45 @@
 //!
 //! **An episode** is the time that deviations last. The ledger keeps their fingerprints, since when,
 //! and the incident's id. A deviation that is not yet among them begins a new episode; one that is gone
-//! is forgotten, also when a runbook that repaired it asks, so that its return is new. While an episode lasts every heartbeat answers the same
-//! incident: its execution exists, so starting it again does nothing, unless the first start
-//! failed. After an hour it asks for a reminder. Where the ledger cannot be reached the id
+//! is forgotten, also when a runbook that repaired it asks, so that its return is new. While an
+//! episode lasts every heartbeat answers the same incident: its execution exists, so starting it
+//! again does nothing, unless the first start failed. After an hour it asks for a reminder. Where the ledger cannot be reached the id
 //! is made of the hour and the deviations, so that one incident an hour is the most.
 //!
 //! In a heartbeat everything that is left is a deviation too, so that people learn of a check whose
-//! eyes were put out.
+//! eyes were put out. What waits for the next heartbeat:
 //!
-//! **Undo.** None: nothing is changed but the episode. **A second run** answers the same.
+//! - **What could not be read**, once: it is a deviation when the heartbeat before could not read
+//!   it either. A slow answer of AWS is no attack.
+//! - **What is new while a run of the runbook is under way** that began less than ten minutes ago:
+//!   it may be at work on just that, and it verifies itself. Two heartbeats in a row at most wait
+//!   for it, so that nobody keeps us quiet by starting runs. Where Step Functions does not tell, nothing waits.
+//!
+//! Where the ledger cannot keep what a heartbeat saw, nothing waits.
+//!
+//! **A notice** is what people should know though nothing deviates: that something else is recorded
+//! than at the heartbeat before, by whom and since when; and once a day that a change is still
+//! allowed which was recorded as intended more than a day ago. Where something deviates, the news
+//! go with that. They are answered for a quarter of an hour, in case they could not be told;
+//! `notify` tells them once.
+//!
+//! **Undo.** None: nothing is changed but the episode and what a heartbeat leaves for the next. **A
+//! second run** answers the same.
 //!
 //! **Calls.** `cloudtrail:GetTrailStatus`, `GetTrail`, `GetEventSelectors`, `GetInsightSelectors`,
 //! `ListTags` in the trail's home region; `s3:GetBucketPolicy`, `GetLifecycleConfiguration`,
 //! `GetBucketVersioning`, `GetEncryptionConfiguration` on its bucket; `kms:DescribeKey`,
 //! `GetKeyPolicy` on its key; `logs:DescribeLogGroups`; `events:DescribeRule`,
-//! `ListTargetsByRule`; `dynamodb:GetItem`, and for the episode `PutItem` and `DeleteItem`.
+//! `ListTargetsByRule`; `states:ListExecutions` of the runbook, where something new deviates;
+//! `dynamodb:GetItem`, and for a heartbeat `PutItem` and `DeleteItem`.
 
 mod episode;
+mod heartbeat;
 mod look;
 
 use aws_config::SdkConfig;
 use detection::Rule;
+use heartbeat::{Heartbeat, Machines};
 use incident::{
     Actor, Deviation, Incident, IncidentId, Mode, Runbook, Settings, Severity, Target, Text, Tiers,
     TrailArn, cut,
@@ -86,6 +104,13 @@ pub struct Output {
     /// Whether people should be reminded that it lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remind: Option<bool>,
+    /// Why what deviates is left to the next heartbeat, when the schedule asked and none of it is
+    /// answered yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
+    /// What people should know of what is recorded, when the schedule asked and nothing deviates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// The worker.
@@ -96,6 +121,8 @@ pub struct CheckTrails {
     names: Names,
     events: aws_sdk_eventbridge::Client,
     rules: Vec<Rule>,
+    states: aws_sdk_sfn::Client,
+    machines: Machines,
     ledger: Ledger,
     tiers: Tiers,
     mode: Mode,
@@ -104,7 +131,7 @@ pub struct CheckTrails {
 
 impl CheckTrails {
     /// Reads the settings `MODE`, `LEDGER_TABLE`, and those of [`Tiers`], [`Names`] and
-    /// [`detection::rules`].
+    /// [`detection::rules`], which name our state machines too.
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
@@ -117,6 +144,8 @@ impl CheckTrails {
             names: Names::from_settings(&settings)?,
             events: aws_sdk_eventbridge::Client::new(&control),
             rules: detection::rules(&settings)?,
+            states: aws_sdk_sfn::Client::new(&worker::LEDGER.on(config)),
+            machines: Machines::from_settings(&settings)?,
             ledger: Ledger::from_settings(config, &settings)?,
             tiers: Tiers::from_settings(&settings)?,
             mode: settings.required("MODE")?,
@@ -131,16 +160,35 @@ impl Worker for CheckTrails {
 
     async fn run(&self, input: Input) -> Result<Output, Failure> {
         let now = (self.now)();
-        let deviations = self.look(&input.trail_arn, now).await?;
+        let seen = self.look(&input.trail_arn, now).await?;
+        let deviations = seen.deviations();
         let mut output = self.answer(&deviations);
         if !input.heartbeat {
             self.forget_mended(&input.trail_arn, &deviations).await;
-        } else if let Some(episode) = self.episode(&input.trail_arn, &deviations, now).await {
-            output.incident_id = Some(episode.incident_id);
-            let incident = self.incident(&input.trail_arn, &output.summary, episode.since);
-            output.incident = Some(Box::new(incident));
-            output.remind = Some(episode.remind);
+            return Ok(output);
         }
+        let Heartbeat {
+            deviations,
+            waits,
+            notice,
+        } = self.heartbeat(&input.trail_arn, &seen, now).await?;
+        if deviations.is_empty() && waits.is_some() {
+            output.waits = waits;
+            return Ok(output);
+        }
+        let episode = self.episode(&input.trail_arn, &deviations, waits.is_none(), now);
+        let Some(episode) = episode.await else {
+            output.notice = notice;
+            return Ok(output);
+        };
+        if let Some(notice) = notice {
+            let room = LONGEST_SUMMARY.saturating_sub(notice.chars().count());
+            output.summary = format!("{}; {notice}", cut(&output.summary, room));
+        }
+        let incident = self.incident(&input.trail_arn, &output.summary, episode.since);
+        output.incident_id = Some(episode.incident_id);
+        output.incident = Some(Box::new(incident));
+        output.remind = Some(episode.remind);
         Ok(output)
     }
 }
@@ -158,6 +206,7 @@ impl CheckTrails {
             discovered_at: since,
             containment: self.tiers.containment(&actor),
             actor,
+            accomplices: Vec::new(),
             invoked_by: None,
             source_address: None,
             target: Target::Trail { arn: trail.clone() },
@@ -193,6 +242,8 @@ impl CheckTrails {
             incident_id: None,
             incident: None,
             remind: None,
+            waits: None,
+            notice: None,
         }
     }
 }

@@ -33,13 +33,22 @@ use aws_sdk_kms::operation::{
     describe_key::{DescribeKeyError, DescribeKeyOutput},
     get_key_policy::{GetKeyPolicyError, GetKeyPolicyOutput},
 };
+use aws_sdk_sfn::{
+    operation::list_executions::{ListExecutionsError, ListExecutionsOutput},
+    primitives::DateTime,
+    types::{ExecutionListItem, ExecutionStatus},
+};
 use aws_smithy_mocks::{Rule as Mock, RuleMode, mock, mock_client};
 use serde_json::{Value, json};
 use worker::answer;
 
+use log_archive::{Archive, Found, Property};
+
 use super::*;
 
 const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
+const RUN: &str = "arn:aws:states:eu-west-1:123456789012:execution:guard-record-baseline:first";
+const RECORDED: &str = "2026-11-24T09:00:00Z";
 const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/0a0a0a0a-1111-2222-3333-444444444444";
 
 /// What AWS tells, and what the ledger has.
@@ -62,10 +71,17 @@ struct World {
     rules_refuse: Option<&'static str>,
     recorded: Option<Value>,
     intended: Option<Value>,
+    recorded_by: &'static str,
+    recorded_at: &'static str,
     archive: Option<Value>,
-    ledger: bool,
+    ledger_refuses: Option<&'static str>,
     saves: bool,
     episode: Arc<Mutex<Option<String>>>,
+    /// What one heartbeat leaves for the next.
+    heartbeat: Arc<Mutex<Option<String>>>,
+    /// When each run of the runbook began that is under way.
+    runs: &'static [&'static str],
+    states_refuse: bool,
     mode: Mode,
     now: fn() -> Timestamp,
 }
@@ -87,6 +103,26 @@ fn trail_json(bucket: &str) -> Value {
     })
 }
 
+fn archive_json() -> Value {
+    json!({
+        "bucket": null, "bucketPolicy": null, "bucketVersioning": "Off",
+        "bucketLifecycle": [], "bucketEncryption": null, "key": KEY,
+        "keyPolicy": {"Statement": []}, "logGroup": null, "logRetentionDays": null,
+    })
+}
+
+/// What a heartbeat leaves that saw [`whole`].
+fn known() -> Value {
+    let fingerprint = |baseline: Value| {
+        let written = [baseline.to_string().as_str(), "", RUN, RECORDED].map(str::to_owned);
+        episode::hash(&written.each_ref().map(String::as_str), 64)
+    };
+    json!({"recorded": {
+        "the trail": fingerprint(trail_json("logs")),
+        "the log archive": fingerprint(archive_json()),
+    }})
+}
+
 fn whole() -> World {
     World {
         trail: None,
@@ -102,14 +138,15 @@ fn whole() -> World {
         rules_refuse: None,
         recorded: Some(trail_json("logs")),
         intended: None,
-        archive: Some(json!({
-            "bucket": null, "bucketPolicy": null, "bucketVersioning": "Off",
-            "bucketLifecycle": [], "bucketEncryption": null, "key": KEY,
-            "keyPolicy": {"Statement": []}, "logGroup": null, "logRetentionDays": null,
-        })),
-        ledger: true,
+        archive: Some(archive_json()),
+        recorded_by: RUN,
+        recorded_at: RECORDED,
+        ledger_refuses: None,
         saves: true,
         episode: Arc::default(),
+        heartbeat: Arc::new(Mutex::new(Some(known().to_string()))),
+        runs: &[],
+        states_refuse: false,
         mode: Mode::Enforce,
         now: || "2026-11-25T03:12:46Z".parse().unwrap(),
     }
@@ -301,42 +338,52 @@ fn item(sk: &'static str, fields: Vec<(&'static str, String)>) -> Mock {
 fn ledger(world: &World) -> Ledger {
     use aws_sdk_dynamodb::Client;
     let mut mocks = Vec::new();
-    if !world.ledger {
-        mocks.push(mock!(Client::get_item).then_error(|| {
-            GetItemError::generic(
-                ErrorMetadata::builder()
-                    .code("ResourceNotFoundException")
-                    .build(),
-            )
+    if let Some(code) = world.ledger_refuses {
+        mocks.push(mock!(Client::get_item).then_error(move || {
+            GetItemError::generic(ErrorMetadata::builder().code(code).build())
         }));
     }
     let recorded = |baseline: &Option<Value>, intended: &Option<Value>| {
-        let fields = [("baseline", baseline), ("intended", intended)];
+        let json = |value: &Option<Value>| value.as_ref().map(Value::to_string);
+        let fields = [
+            ("baseline", json(baseline)),
+            ("intended", json(intended)),
+            ("recordedBy", Some(world.recorded_by.to_owned())),
+            ("recordedAt", Some(world.recorded_at.to_owned())),
+        ];
         let some = fields
             .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_ref()?.to_string())));
-        some.collect::<Vec<_>>()
+            .filter_map(|(name, value)| Some((name, value?)));
+        if baseline.is_some() {
+            some.collect()
+        } else {
+            Vec::new()
+        }
     };
     mocks.push(item("trail", recorded(&world.recorded, &world.intended)));
     mocks.push(item("archive", recorded(&world.archive, &None)));
-    let kept = Arc::clone(&world.episode);
-    mocks.push(
-        mock!(Client::get_item)
-            .match_requests(|request| {
-                request.key().is_some_and(|key| {
-                    key["sk"] == AttributeValue::S("episode".to_owned())
-                        && key["pk"] == AttributeValue::S(format!("deviation#{TRAIL}"))
+    let kept = [("episode", &world.episode), ("heartbeat", &world.heartbeat)];
+    let kept = kept.map(|(sk, kept)| (sk, Arc::clone(kept)));
+    for (sk, kept) in kept.clone() {
+        let key = move |name: &str| match name {
+            "sk" => AttributeValue::S(sk.to_owned()),
+            _ => AttributeValue::S(format!("deviation#{TRAIL}")),
+        };
+        mocks.push(
+            mock!(Client::get_item)
+                .match_requests(move |request| {
+                    let mut asked = request.key().into_iter().flatten();
+                    asked.all(|(name, value)| *value == key(name))
                 })
-            })
-            .then_compute_output(move |_| {
-                let episode = kept.lock().unwrap().clone();
-                let output = GetItemOutput::builder();
-                match episode {
-                    Some(json) => output.item("episode", AttributeValue::S(json)).build(),
-                    None => output.build(),
-                }
-            }),
-    );
+                .then_compute_output(move |_| {
+                    let output = GetItemOutput::builder();
+                    match kept.lock().unwrap().clone() {
+                        Some(json) => output.item(sk, AttributeValue::S(json)).build(),
+                        None => output.build(),
+                    }
+                }),
+        );
+    }
     if !world.saves {
         mocks.push(mock!(Client::put_item).then_error(|| {
             PutItemError::generic(
@@ -346,10 +393,13 @@ fn ledger(world: &World) -> Ledger {
             )
         }));
     }
-    let kept = Arc::clone(&world.episode);
     mocks.push(mock!(Client::put_item).then_compute_output(move |request| {
-        let json = request.item().unwrap()["episode"].as_s().unwrap().clone();
-        *kept.lock().unwrap() = Some(json);
+        let item = request.item().unwrap();
+        for (sk, kept) in &kept {
+            if let Some(json) = item.get(*sk) {
+                *kept.lock().unwrap() = Some(json.as_s().unwrap().clone());
+            }
+        }
         PutItemOutput::builder().build()
     }));
     let kept = Arc::clone(&world.episode);
@@ -359,9 +409,50 @@ fn ledger(world: &World) -> Ledger {
     }));
     let mocks: Vec<&Mock> = mocks.iter().collect();
     Ledger::new(
-        mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &mocks),
+        mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &mocks, |config| {
+            config.retry_config(RetryConfig::disabled())
+        }),
         "ledger",
     )
+}
+
+fn states(world: &World) -> aws_sdk_sfn::Client {
+    use aws_sdk_sfn::Client;
+    let runs: Vec<_> = world
+        .runs
+        .iter()
+        .map(|began| {
+            let began: Timestamp = began.parse().unwrap();
+            ExecutionListItem::builder()
+                .execution_arn("arn")
+                .state_machine_arn("arn")
+                .name(format!("r-{}", began.strftime("%H%M")))
+                .status(ExecutionStatus::Running)
+                .start_date(DateTime::from_secs(began.as_second()))
+                .build()
+                .unwrap()
+        })
+        .collect();
+    let list = mock!(Client::list_executions).match_requests(|request| {
+        let machine =
+            "arn:aws:states:eu-west-1:123456789012:stateMachine:guard-cloudtrail-disabled";
+        request.state_machine_arn() == Some(machine)
+            && request.status_filter() == Some(&ExecutionStatus::Running)
+    });
+    let list = if world.states_refuse {
+        list.then_error(|| {
+            let code = ErrorMetadata::builder().code("AccessDeniedException");
+            ListExecutionsError::generic(code.build())
+        })
+    } else {
+        list.then_output(move || {
+            ListExecutionsOutput::builder()
+                .set_executions(Some(runs.clone()))
+                .build()
+                .unwrap()
+        })
+    };
+    mock_client!(aws_sdk_sfn, RuleMode::MatchAny, &[&list])
 }
 
 fn worker(world: &World) -> CheckTrails {
@@ -380,11 +471,35 @@ fn worker(world: &World) -> CheckTrails {
         names: Names::from_settings(&settings).unwrap(),
         events: events(world, &rule),
         rules: vec![rule],
+        states: states(world),
+        machines: Machines::from_settings(&settings).unwrap(),
         ledger: ledger(world),
         tiers: Tiers::from_settings(&settings).unwrap(),
         mode: world.mode,
         now: world.now,
     }
+}
+
+/// The same at the next heartbeat.
+fn later(world: &World) -> World {
+    World {
+        now: || "2026-11-25T03:17:46Z".parse().unwrap(),
+        ..world.clone()
+    }
+}
+
+/// As it should be again, by the same ledger.
+fn healed(world: &World) -> World {
+    World {
+        episode: Arc::clone(&world.episode),
+        heartbeat: Arc::clone(&world.heartbeat),
+        now: world.now,
+        ..whole()
+    }
+}
+
+fn text<'a>(output: &'a Value, name: &str) -> &'a str {
+    output[name].as_str().unwrap_or_default()
 }
 
 async fn check(world: &World, heartbeat: bool) -> Value {
@@ -506,7 +621,7 @@ async fn what_cannot_be_read_is_left_and_hides_nothing_else() {
     left: our rule guard-trail-tampered could not be read: events:DescribeRule: AccessDeniedException: look at it by hand; if this worker's role was changed, deploy this stack again
     ");
     let world = World {
-        ledger: false,
+        ledger_refuses: Some("ResourceNotFoundException"),
         logging: false,
         ..whole()
     };
@@ -563,16 +678,17 @@ async fn a_refusal_in_other_words_is_no_new_deviation() {
         words: "request 1",
         ..whole()
     };
-    let first = check(&world, true).await;
+    check(&world, true).await;
+    let first = check(&later(&world), true).await;
     assert!(first["incidentId"].is_string(), "{first}");
     let again = World {
         words: "request 2",
-        ..world.clone()
+        ..later(&world)
     };
     assert_eq!(check(&again, true).await["incidentId"], first["incidentId"]);
     let other = World {
         trail: Some("InvalidParameterException"),
-        ..world
+        ..again
     };
     assert_ne!(check(&other, true).await["incidentId"], first["incidentId"]);
 }
@@ -711,7 +827,7 @@ async fn people_are_reminded_after_an_hour() {
 async fn without_a_ledger_it_is_one_incident_an_hour() {
     for world in [
         World {
-            ledger: false,
+            ledger_refuses: Some("ResourceNotFoundException"),
             ..whole()
         },
         World {
@@ -769,4 +885,315 @@ async fn what_a_runbook_mended_is_new_when_it_returns_before_the_next_heartbeat(
     let second = check(&again, true).await["incidentId"].clone();
     check(&again, false).await;
     assert_eq!(check(&again, true).await["incidentId"], second);
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_once_waits_for_the_next_heartbeat() {
+    let slow = World {
+        rules_refuse: Some("ThrottlingException"),
+        ..whole()
+    };
+    let denied = World {
+        kms_refuses: &["DescribeKey"],
+        ..whole()
+    };
+    for world in [slow, denied] {
+        let first = check(&world, true).await;
+        assert!(first["incident"].is_null(), "{first}");
+        assert_eq!(text(&first, "waits"), text(&first, "summary"));
+        // The same heartbeat, delivered twice.
+        assert!(check(&world, true).await["incident"].is_null());
+        let output = check(&healed(&later(&world)), true).await;
+        assert_eq!(
+            (&output["waits"], &output["incident"]),
+            (&Value::Null, &Value::Null)
+        );
+        // Not twice in a row.
+        let again = check(&later(&world), true).await;
+        assert!(again["waits"].is_string(), "{again}");
+        let second = World {
+            now: || "2026-11-25T03:22:46Z".parse().unwrap(),
+            ..world.clone()
+        };
+        let second = check(&second, true).await;
+        assert!(second["waits"].is_null(), "{second}");
+        assert_eq!(
+            second["incident"]["reason"], first["summary"],
+            "twice in a row"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_shuts_us_out_of_a_bucket_in_turns_does_not_blind_us() {
+    let found = |unread: &[Property]| Found {
+        unread: unread
+            .iter()
+            .map(|property| (*property, Failure::AccessDenied("no".to_owned())))
+            .collect(),
+        archive: Archive {
+            bucket: Some("logs".to_owned()),
+            ..Archive::default()
+        },
+        bucket_exists: true,
+        ..Found::default()
+    };
+    let unread = |found: &Found| {
+        let names = Names {
+            bucket: Some("logs".to_owned()),
+            ..worker(&whole()).names
+        };
+        let deviations = found.deviations(&found.archive, &names, (whole().now)());
+        let unread = deviations
+            .iter()
+            .map(|it| look::unread_of_archive(found, it));
+        unread.collect::<Vec<_>>()
+    };
+    let all = [
+        Property::BucketPolicy,
+        Property::BucketLifecycle,
+        Property::BucketVersioning,
+        Property::BucketEncryption,
+    ];
+    let bucket = Some("bucket".to_owned());
+    assert_eq!(unread(&found(&all)), vec![bucket.clone(); 1]);
+    assert_eq!(unread(&found(&all[2..])), vec![bucket; 2]);
+    let gone = Found {
+        bucket_exists: false,
+        ..found(&[])
+    };
+    assert_eq!(unread(&gone), [None]);
+}
+
+#[tokio::test]
+async fn what_deviates_for_certain_is_answered_whatever_could_not_be_read() {
+    let stopped = World {
+        logging: false,
+        ..whole()
+    };
+    let both = World {
+        rules_refuse: Some("ThrottlingException"),
+        ..stopped.clone()
+    };
+    let first = check(&both, true).await;
+    assert!(first["incident"].is_object(), "{first}");
+    assert!(first["waits"].is_null(), "{first}");
+    // The rest lasts: what was not read is neither new nor gone.
+    let unread = World {
+        trail: Some("ThrottlingException"),
+        now: || "2026-11-25T03:17:46Z".parse().unwrap(),
+        rules_refuse: None,
+        ..both.clone()
+    };
+    let waits = check(&unread, true).await;
+    assert!(waits["waits"].is_string(), "{waits}");
+    let after = World {
+        now: || "2026-11-25T03:22:46Z".parse().unwrap(),
+        ..stopped
+    };
+    assert_eq!(check(&after, true).await["incidentId"], first["incidentId"]);
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_readable_is_no_slow_answer() {
+    let broken = World {
+        recorded: Some(json!({"name": "clinic"})),
+        ..whole()
+    };
+    let output = check(&broken, true).await;
+    assert!(output["incident"].is_object(), "{output}");
+    let said = text(&output, "summary");
+    assert!(
+        said.contains("the baseline of the trail is not readable")
+            && said.contains("the baseline of the trail is new"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_slow_ledger_is_asked_again_and_hides_no_attack() {
+    let slow = World {
+        ledger_refuses: Some("ThrottlingException"),
+        ..whole()
+    };
+    let payload = json!({"incidentId": "i-1", "trailArn": TRAIL, "heartbeat": true});
+    let failure = answer(&worker(&slow), &payload).await.unwrap_err();
+    assert_eq!(failure.name(), "Transient");
+    insta::assert_snapshot!(failure, @"not everything could be read, and whether that is new is not known: dynamodb:GetItem: ThrottlingException");
+    let attacked = World {
+        logging: false,
+        ..slow
+    };
+    assert!(check(&attacked, true).await["incident"].is_object());
+}
+
+#[tokio::test]
+async fn nothing_waits_where_the_next_heartbeat_would_not_know() {
+    let slow = World {
+        rules_refuse: Some("ThrottlingException"),
+        ..whole()
+    };
+    let repaired = World {
+        logging: false,
+        runs: &["2026-11-25T03:10:00Z"],
+        ..whole()
+    };
+    for world in [slow, repaired] {
+        let world = World {
+            saves: false,
+            ..world
+        };
+        let output = check(&world, true).await;
+        assert!(output["incident"].is_object(), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_new_is_left_to_a_run_that_just_began_twice_at_most() {
+    let mut world = World {
+        logging: false,
+        runs: &["2026-11-25T02:00:00Z", "2026-11-25T03:10:00Z"],
+        ..whole()
+    };
+    for _ in 0..2 {
+        let output = check(&world, true).await;
+        assert!(output["incident"].is_null(), "{output}");
+        assert_eq!(output["waits"], "the run r-0310 is repairing");
+        assert_eq!(*world.episode.lock().unwrap(), None);
+    }
+    let third = check(&world, true).await;
+    assert!(third["incident"].is_object(), "{third}");
+    // It is known now, whatever runs; what is new again may wait again.
+    assert_eq!(check(&world, true).await["incidentId"], third["incidentId"]);
+    world.rule_state = "DISABLED";
+    assert!(check(&world, true).await["waits"].is_string());
+    // Once it is mended, nothing is left.
+    let healed = healed(&world);
+    let output = check(&healed, true).await;
+    assert!(output["waits"].is_null() && output["incident"].is_null());
+    assert_eq!(
+        healed.heartbeat.lock().unwrap().clone().map(|left| {
+            let left: Value = serde_json::from_str(&left).unwrap();
+            left["leftToARun"].clone()
+        }),
+        Some(json!(0))
+    );
+}
+
+#[tokio::test]
+async fn no_run_that_is_old_or_unknown_is_waited_for() {
+    let stopped = World {
+        logging: false,
+        ..whole()
+    };
+    for world in [
+        World {
+            runs: &["2026-11-25T03:02:40Z"],
+            ..stopped.clone()
+        },
+        World {
+            runs: &["2026-11-26T03:10:00Z"],
+            ..stopped.clone()
+        },
+        World {
+            runs: &["2026-11-25T03:10:00Z"],
+            states_refuse: true,
+            ..stopped.clone()
+        },
+    ] {
+        let world = World {
+            heartbeat: Arc::new(Mutex::new(Some(known().to_string()))),
+            episode: Arc::default(),
+            ..world
+        };
+        let output = check(&world, true).await;
+        assert!(output["incident"].is_object(), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn people_learn_what_else_is_recorded_since_the_heartbeat_before() {
+    let mut world = World {
+        intended: Some(trail_json("eves")),
+        recorded_at: "2026-11-25T03:10:00Z",
+        ..whole()
+    };
+    let first = check(&world, true).await;
+    insta::assert_snapshot!(text(&first, "notice"), @"the baseline of the trail and the log archive is new: it was recorded at 2026-11-25T03:10:00Z by arn:aws:states:eu-west-1:123456789012:execution:guard-record-baseline:first. If it was none of you, treat it as an attack: find out who did it, and have an operator record the baseline again");
+    assert_eq!(check(&later(&world), true).await["notice"], first["notice"]);
+    world.now = || "2026-11-25T03:27:46Z".parse().unwrap();
+    assert!(check(&world, true).await["notice"].is_null());
+
+    world.recorded = None;
+    world.intended = None;
+    check(&world, true).await;
+    world.recorded = Some(trail_json("logs"));
+    world.recorded_by = "eve\nIncident: none";
+    world.recorded_at = "some day";
+    world.archive = whole().archive;
+    let forged = check(&world, true).await;
+    insta::assert_snapshot!(text(&forged, "notice"), @"the baseline of the trail and the log archive is new: it was recorded by “eve Incident: none”, which is no run of record-baseline. If it was none of you, treat it as an attack: find out who did it, and have an operator record the baseline again");
+}
+
+#[tokio::test]
+async fn news_go_with_what_deviates_and_are_told_by_themselves_after_it() {
+    let mut world = World {
+        logging: false,
+        recorded_at: "2026-11-25T03:10:00Z",
+        ..whole()
+    };
+    let output = check(&world, true).await;
+    assert!(output["notice"].is_null(), "{output}");
+    insta::assert_snapshot!(output["incident"]["reason"].as_str().unwrap(), @"the trail is not logging; the baseline of the trail and the log archive is new: it was recorded at 2026-11-25T03:10:00Z by arn:aws:states:eu-west-1:123456789012:execution:guard-record-baseline:first. If it was none of you, treat it as an attack: find out who did it, and have an operator record the baseline again");
+    world.now = || "2026-11-25T09:00:00Z".parse().unwrap();
+    let reminded = check(&world, true).await;
+    assert_eq!(reminded["remind"], true);
+    assert_eq!(reminded["summary"], output["summary"]);
+    world.logging = true;
+    let notice = check(&world, true).await;
+    assert!(text(&output, "summary").ends_with(text(&notice, "notice")));
+    assert!(notice["notice"].is_string() && notice["incident"].is_null());
+}
+
+#[tokio::test]
+async fn who_forgets_what_is_recorded_is_told_of_it() {
+    for forgotten in [None, Some("{".to_owned()), Some("{}".to_owned())] {
+        let world = World {
+            heartbeat: Arc::new(Mutex::new(forgotten)),
+            ..whole()
+        };
+        let output = check(&world, true).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(text(&output, "notice"), @"the baseline of the trail and the log archive is new: it was recorded at 2026-11-24T09:00:00Z by arn:aws:states:eu-west-1:123456789012:execution:guard-record-baseline:first. If it was none of you, treat it as an attack: find out who did it, and have an operator record the baseline again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_intended_change_that_is_forgotten_is_remembered_once_a_day() {
+    let mut world = World {
+        intended: Some(trail_json("new-logs")),
+        now: || "2026-11-25T03:12:46Z".parse().unwrap(),
+        ..whole()
+    };
+    // Recorded 18 hours ago; that it is new was told already.
+    check(&world, true).await;
+    world.now = || "2026-11-25T08:59:00Z".parse().unwrap();
+    assert!(check(&world, true).await["notice"].is_null());
+    world.now = || "2026-11-25T09:00:00Z".parse().unwrap();
+    let first = check(&world, true).await;
+    insta::assert_snapshot!(text(&first, "notice"), @r#"An intended change is still allowed, and whoever makes it is not answered: s3BucketName of the trail, recorded at 2026-11-24T09:00:00Z. Once it is done or given up, record the baseline again, without `intended`: aws stepfunctions start-execution --state-machine-arn arn:aws:states:eu-west-1:123456789012:stateMachine:guard-record-baseline --input '{"reason": "<why>"}'"#);
+    world.now = || "2026-11-25T09:05:00Z".parse().unwrap();
+    assert_eq!(check(&world, true).await["notice"], first["notice"]);
+    for now in [
+        || "2026-11-25T09:20:00Z".parse().unwrap(),
+        || "2026-11-26T08:55:00Z".parse().unwrap(),
+    ] {
+        world.now = now;
+        assert!(check(&world, true).await["notice"].is_null());
+    }
+    world.now = || "2026-11-26T09:00:00Z".parse().unwrap();
+    world.bucket = "new-logs";
+    let done = check(&world, true).await;
+    insta::assert_snapshot!(text(&done, "notice"), @r#"The intended change is done: s3BucketName of the trail, recorded at 2026-11-24T09:00:00Z. Record the baseline again, without `intended`: aws stepfunctions start-execution --state-machine-arn arn:aws:states:eu-west-1:123456789012:stateMachine:guard-record-baseline --input '{"reason": "<why>"}'"#);
 }

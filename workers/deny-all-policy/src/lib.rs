@@ -3,7 +3,8 @@
 //! **Act.** The deny-all managed policy is attached to the user or role; for a federated session, to
 //! the IAM user who issued it. That ends whatever it may do with keys, console and temporary
 //! credentials. When every policy slot is taken, by the account's quota or by IAM's own answer, the
-//! policy becomes the permissions boundary instead, where an explicit deny counts as much. Of a role
+//! policy becomes the permissions boundary instead, where an explicit deny counts as much; where
+//! somebody takes denials off, it becomes the boundary too (`withBoundary`). Of a role
 //! that others share, only the one session is denied: its `aws:userId`, with tokens issued up to half
 //! a minute from now, in the inline policy `TourniquetDenySessions`. Whatever must not be contained
 //! is [`Failure::Protected`], whatever the payload says.
@@ -61,6 +62,10 @@ pub struct Input {
     #[serde(deserialize_with = "incident::written::deserialize")]
     #[schemars(with = "Actor")]
     pub actor: Actor,
+    /// Whether the policy is to be the permissions boundary of a principal too, so that one denial
+    /// is left when somebody takes off the other.
+    #[serde(default)]
+    pub with_boundary: bool,
     /// Whether to say what would be done and change nothing.
     #[serde(default)]
     pub dry_run: bool,
@@ -204,15 +209,19 @@ impl Run<'_> {
         // Only for the record: no reason not to deny.
         let inline_policies = inline_policies.ok();
         let attached = policies.iter().any(|other| other == policy.as_str());
+        let bounded = identity.boundary.as_deref() == Some(policy.as_str());
         let mut deny = if attached {
             Deny::AlreadyAttached
-        } else if identity.boundary.as_deref() == Some(policy.as_str()) {
+        } else if bounded && !self.input.with_boundary {
             Deny::AlreadyBoundary
-        } else if self.slots_full(policies.len()).await {
-            Deny::SetBoundary
-        } else {
+        } else if !self.slots_full(policies.len()).await {
             Deny::Attach
+        } else if bounded {
+            Deny::AlreadyBoundary
+        } else {
+            Deny::SetBoundary
         };
+        let mut bound_too = false;
         let mut holds = self.holds();
         if !self.input.dry_run {
             let original = json!(Before {
@@ -222,13 +231,19 @@ impl Run<'_> {
             });
             holds.put(self.hold(&Mechanism::Policy, original)).await;
             if deny == Deny::Attach && principal.attach(policy).await? == Room::None {
-                deny = Deny::SetBoundary;
+                deny = if bounded {
+                    Deny::AlreadyBoundary
+                } else {
+                    Deny::SetBoundary
+                };
             }
-            if matches!(deny, Deny::SetBoundary | Deny::AlreadyBoundary) {
+            let by_boundary = matches!(deny, Deny::SetBoundary | Deny::AlreadyBoundary);
+            if by_boundary || self.input.with_boundary {
                 let original = json!({"boundary": identity.boundary});
                 holds.put(self.hold(&Mechanism::Boundary, original)).await;
             }
-            if deny == Deny::SetBoundary {
+            bound_too = self.input.with_boundary && !by_boundary && !bounded;
+            if deny == Deny::SetBoundary || bound_too {
                 principal.set_boundary(policy).await?;
             }
         }
@@ -242,7 +257,12 @@ impl Run<'_> {
                 identity.boundary.as_deref().unwrap_or("none"),
             ),
         };
-        let changes = matches!(deny, Deny::Attach | Deny::SetBoundary);
+        let what = if bound_too {
+            format!("{what} and set the permissions boundary to it")
+        } else {
+            what
+        };
+        let changes = bound_too || matches!(deny, Deny::Attach | Deny::SetBoundary);
         Ok(self.done(changes, &what, holds.unrecorded()))
     }
 
@@ -1037,6 +1057,40 @@ mod tests {
         assert!(aws.holds().contains(&format!(
             r#"permissions-boundary: {{"boundary":"{DEV}"}} (i-1)"#
         )));
+    }
+
+    #[tokio::test]
+    async fn where_denials_are_taken_off_the_boundary_denies_too() {
+        let mut twice = deny(EVE);
+        twice["withBoundary"] = json!(true);
+        let aws = Aws::default();
+        aws.state().boundary = Some(DEV.to_owned());
+        let done = aws.run(&twice).await.unwrap();
+        assert!(done.changed);
+        insta::assert_snapshot!(done.summary, @"IAM user eve: attached arn:aws:iam::aws:policy/AWSDenyAll and set the permissions boundary to it");
+        assert_eq!(aws.state().attached, [DENY]);
+        assert_eq!(aws.state().boundary.as_deref(), Some(DENY));
+        assert!(!aws.run(&twice).await.unwrap().changed);
+        // Only one of them was taken off.
+        aws.state().attached.clear();
+        assert!(aws.run(&twice).await.unwrap().changed);
+        assert_eq!(aws.state().attached, [DENY]);
+        aws.state().boundary = None;
+        assert!(aws.run(&twice).await.unwrap().changed);
+        aws.run(&undo(EVE)).await.unwrap();
+        assert!(aws.state().attached.is_empty());
+        assert_eq!(aws.state().boundary.as_deref(), Some(DEV));
+    }
+
+    #[tokio::test]
+    async fn with_no_slot_free_the_boundary_alone_denies() {
+        let mut twice = deny(EVE);
+        twice["withBoundary"] = json!(true);
+        let aws = Aws::attached(10);
+        assert!(aws.run(&twice).await.unwrap().changed);
+        assert!(!aws.run(&twice).await.unwrap().changed);
+        assert_eq!(aws.state().attached.len(), 10);
+        assert_eq!(aws.state().boundary.as_deref(), Some(DENY));
     }
 
     #[tokio::test]

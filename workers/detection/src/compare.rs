@@ -8,15 +8,20 @@ use aws_sdk_eventbridge::{
     types,
 };
 use incident::Deviation;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use worker::Failure;
 
 use crate::{Rule, Target};
 
+/// How many targets a rule can have.
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html>
+const MOST_TARGETS: usize = 5;
+
 /// How one of our rules is not as it was deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
-    /// What is there now, for whoever puts it back.
+    /// What is there now, for whoever puts it back; its `foreignTargets` are, by their ids, as
+    /// `PutTargets` takes them.
     pub now: Value,
     /// What is not as it was.
     pub differences: Vec<Difference>,
@@ -47,6 +52,42 @@ impl Drift {
             state: format!("{} {}", rule.name, self.state(difference)),
         });
         told.collect()
+    }
+
+    /// The targets that are not ours, in the order in which they make room for ours: first those of
+    /// other accounts, to which our events leak. Their ids, and what they are.
+    #[must_use]
+    pub fn foreign(&self, rule: &Rule) -> Vec<(&str, &Value)> {
+        let foreign = self.now["foreignTargets"].as_object();
+        let foreign = foreign.into_iter().flatten();
+        let mut foreign: Vec<_> = foreign.map(|(id, it)| (id.as_str(), it)).collect();
+        foreign.sort_by_key(|(_, it)| {
+            let account = |arn: &str| arn.split(':').nth(4).map(str::to_owned);
+            it["Arn"].as_str().and_then(account) == account(&rule.arn)
+        });
+        foreign
+    }
+
+    /// How many of the targets that are not ours must go, so that there is room for ours.
+    #[must_use]
+    pub fn excess(&self) -> usize {
+        let foreign = self.now["foreignTargets"].as_object();
+        let ours_is_missing = self.now["target"].is_null();
+        let all = foreign.map_or(0, Map::len) + usize::from(ours_is_missing);
+        all.saturating_sub(MOST_TARGETS)
+    }
+
+    /// The same after the targets with these ids were removed.
+    #[must_use]
+    pub fn without(mut self, removed: &[&str]) -> Self {
+        self.differences.retain_mut(|difference| match difference {
+            Difference::ForeignTargets(foreign) => {
+                foreign.retain(|id, _| !removed.contains(&id.as_str()));
+                !foreign.is_empty()
+            }
+            _ => true,
+        });
+        self
     }
 
     /// What tells `difference` from another of its kind. Nothing else of the rule is in it: mending one
@@ -151,18 +192,18 @@ fn compare(
     let pattern = pattern.map(|it| serde_json::from_str(it).unwrap_or_else(|_| json!(it)));
     let schedule = described.schedule_expression().filter(|it| !it.is_empty());
     let target = targets.iter().find(|it| it.id == rule.target.id);
-    let foreign: BTreeMap<_, _> = targets
-        .iter()
-        .filter(|it| it.id != rule.target.id)
+    let foreign = || targets.iter().filter(|it| it.id != rule.target.id);
+    let arns: BTreeMap<_, _> = foreign()
         .map(|it| (it.id.clone(), it.arn.clone()))
         .collect();
+    let whole: Map<_, _> = foreign().map(|it| (it.id.clone(), whole(it))).collect();
     let now = json!({
         "existed": true,
         "state": described.state().map(types::RuleState::as_str),
         "pattern": pattern,
         "schedule": schedule,
         "target": target.map(told),
-        "foreignTargets": foreign,
+        "foreignTargets": whole,
     });
     let enabled = matches!(
         described.state(),
@@ -170,13 +211,14 @@ fn compare(
             types::RuleState::Enabled | types::RuleState::EnabledWithAllCloudtrailManagementEvents
         )
     );
-    let changed = pattern != rule.pattern || schedule != rule.schedule.as_deref();
+    let deaf = enabled && rule.takes_reads && described.state() != Some(&rule.state());
+    let changed = deaf || pattern != rule.pattern || schedule != rule.schedule.as_deref();
     let astray = !target.is_some_and(|target| rule.target.is(target));
     let differences: Vec<_> = [
         (!enabled).then_some(Difference::Disabled),
         changed.then_some(Difference::Changed),
         astray.then_some(Difference::Target),
-        (!foreign.is_empty()).then_some(Difference::ForeignTargets(foreign)),
+        (!arns.is_empty()).then_some(Difference::ForeignTargets(arns)),
     ]
     .into_iter()
     .flatten()
@@ -197,6 +239,69 @@ fn told(target: &types::Target) -> Value {
         "inputPath": target.input_path,
         "inputTemplate": target.input_transformer().map(types::InputTransformer::input_template),
     })
+}
+
+/// A target that is not ours, as `PutTargets` takes it. The parameters of tasks, jobs, commands,
+/// statements and pipelines are named and not kept, nor are those of HTTP, which may hold keys:
+/// CloudTrail's record of the call that put the target has them.
+fn whole(target: &types::Target) -> Value {
+    let dead_letters = target.dead_letter_config();
+    let retries = target.retry_policy();
+    let input = target.input_transformer();
+    let not_kept: Vec<_> = [
+        ("HttpParameters", target.http_parameters().is_some()),
+        ("EcsParameters", target.ecs_parameters().is_some()),
+        ("BatchParameters", target.batch_parameters().is_some()),
+        (
+            "RunCommandParameters",
+            target.run_command_parameters().is_some(),
+        ),
+        (
+            "RedshiftDataParameters",
+            target.redshift_data_parameters().is_some(),
+        ),
+        (
+            "SageMakerPipelineParameters",
+            target.sage_maker_pipeline_parameters().is_some(),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, has)| has.then_some(name))
+    .collect();
+    bare(json!({
+        "Id": target.id,
+        "Arn": target.arn,
+        "RoleArn": target.role_arn,
+        "Input": target.input,
+        "InputPath": target.input_path,
+        "InputTransformer": input.map(|it| bare(json!({
+            "InputPathsMap": it.input_paths_map,
+            "InputTemplate": it.input_template,
+        }))),
+        "KinesisParameters": target.kinesis_parameters().map(|it| json!({
+            "PartitionKeyPath": it.partition_key_path,
+        })),
+        "SqsParameters": target.sqs_parameters().map(|it| bare(json!({
+            "MessageGroupId": it.message_group_id,
+        }))),
+        "AppSyncParameters": target.app_sync_parameters().map(|it| bare(json!({
+            "GraphQLOperation": it.graph_ql_operation,
+        }))),
+        "DeadLetterConfig": dead_letters.map(|it| bare(json!({"Arn": it.arn}))),
+        "RetryPolicy": retries.map(|it| bare(json!({
+            "MaximumRetryAttempts": it.maximum_retry_attempts,
+            "MaximumEventAgeInSeconds": it.maximum_event_age_in_seconds,
+        }))),
+        "notKept": (!not_kept.is_empty()).then_some(not_kept),
+    }))
+}
+
+/// `PutTargets` takes no field that is null.
+fn bare(mut fields: Value) -> Value {
+    if let Some(fields) = fields.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    fields
 }
 
 impl Target {
@@ -267,7 +372,7 @@ mod tests {
             .name(&rule.name)
             .set_event_pattern(rule.pattern.as_ref().map(Value::to_string))
             .set_schedule_expression(rule.schedule.clone())
-            .state(RuleState::Enabled)
+            .state(rule.state())
             .build()
     }
 
@@ -302,6 +407,16 @@ mod tests {
             differences(&described, &[rule.target.to_sdk().unwrap()]),
             []
         );
+    }
+
+    #[test]
+    fn a_rule_that_takes_reads_and_does_not_any_more_is_changed() {
+        let rule = named("guard-sessions-taken");
+        let target = rule.target.to_sdk().unwrap();
+        let mut deaf = described(&rule);
+        deaf.state = Some(RuleState::Enabled);
+        let drift = compare(&rule, &deaf, &[target]).unwrap();
+        assert_eq!(drift.differences, [Difference::Changed]);
     }
 
     #[test]
@@ -366,6 +481,114 @@ mod tests {
         let targets = [copy, rule.target.to_sdk().unwrap()];
         let elsewhere = compare(&rule, &described(&rule), &targets).unwrap();
         assert_ne!(elsewhere.deviations(&rule)[0].state, after[0].state);
+    }
+
+    #[test]
+    fn targets_of_other_accounts_make_room_first() {
+        let rule = tampered();
+        let foreign = |id: &str, account: &str| {
+            types::Target::builder()
+                .id(id)
+                .arn(format!("arn:aws:sqs:eu-west-1:{account}:copy"))
+                .build()
+                .unwrap()
+        };
+        let ours = || rule.target.to_sdk().unwrap();
+        let mut targets = vec![
+            foreign("a", "123456789012"),
+            foreign("b", "210987654321"),
+            foreign("c", "123456789012"),
+            foreign("d", "210987654321"),
+        ];
+        let compared = |targets: &[types::Target]| {
+            compare(&rule, &described(&rule), targets).expect("foreign targets")
+        };
+        assert_eq!(compared(&targets).excess(), 0);
+        targets.push(foreign("e", "123456789012"));
+        let drift = compared(&targets);
+        assert_eq!(drift.excess(), 1);
+        let ids: Vec<_> = drift.foreign(&rule).into_iter().map(|it| it.0).collect();
+        assert_eq!(ids, ["b", "d", "a", "c", "e"]);
+
+        let rest = drift.clone().without(&["b", "d"]);
+        let ids = rest.deviations(&rule).pop().unwrap().remedy.unwrap();
+        assert!(ids.ends_with("--ids a c e"), "{ids}");
+        let none = drift.without(&["a", "b", "c", "d", "e"]);
+        assert_eq!(none.differences, [Difference::Target]);
+
+        targets[4] = ours();
+        assert_eq!(compared(&targets).excess(), 0);
+    }
+
+    #[test]
+    fn a_foreign_target_is_kept_as_it_is_put() {
+        let rule = tampered();
+        let plain = types::Target::builder()
+            .id("plain")
+            .arn("arn:aws:sqs:eu-west-1:210987654321:copy");
+        let transformer = types::InputTransformer::builder()
+            .input_paths_map("id", "$.id")
+            .input_template("<id>");
+        let rich = types::Target::builder()
+            .id("rich")
+            .arn("arn:aws:kinesis:eu-west-1:123456789012:stream/s")
+            .role_arn("arn:aws:iam::123456789012:role/r")
+            .input_transformer(transformer.build().unwrap())
+            .kinesis_parameters(
+                types::KinesisParameters::builder()
+                    .partition_key_path("$.id")
+                    .build()
+                    .unwrap(),
+            )
+            .sqs_parameters(
+                types::SqsParameters::builder()
+                    .message_group_id("g")
+                    .build(),
+            )
+            .http_parameters(
+                types::HttpParameters::builder()
+                    .header_parameters("x-api-key", "secret")
+                    .build(),
+            )
+            .app_sync_parameters(
+                types::AppSyncParameters::builder()
+                    .graph_ql_operation("mutation")
+                    .build(),
+            )
+            .dead_letter_config(types::DeadLetterConfig::builder().arn("arn:d").build())
+            .retry_policy(
+                types::RetryPolicy::builder()
+                    .maximum_retry_attempts(3)
+                    .build(),
+            )
+            .batch_parameters(
+                types::BatchParameters::builder()
+                    .job_definition("d")
+                    .job_name("j")
+                    .build()
+                    .unwrap(),
+            );
+        let targets = [plain.build().unwrap(), rich.build().unwrap()];
+        let drift = compare(&rule, &described(&rule), &targets).unwrap();
+        let copy = "arn:aws:sqs:eu-west-1:210987654321:copy";
+        assert_eq!(
+            drift.now["foreignTargets"],
+            json!({
+                "plain": {"Id": "plain", "Arn": copy},
+                "rich": {
+                    "Id": "rich",
+                    "Arn": "arn:aws:kinesis:eu-west-1:123456789012:stream/s",
+                    "RoleArn": "arn:aws:iam::123456789012:role/r",
+                    "InputTransformer": {"InputPathsMap": {"id": "$.id"}, "InputTemplate": "<id>"},
+                    "KinesisParameters": {"PartitionKeyPath": "$.id"},
+                    "SqsParameters": {"MessageGroupId": "g"},
+                    "AppSyncParameters": {"GraphQLOperation": "mutation"},
+                    "DeadLetterConfig": {"Arn": "arn:d"},
+                    "RetryPolicy": {"MaximumRetryAttempts": 3},
+                    "notKept": ["HttpParameters", "BatchParameters"],
+                },
+            })
+        );
     }
 
     #[test]

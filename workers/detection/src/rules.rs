@@ -2,12 +2,23 @@
 
 use std::fmt;
 
+use aws_sdk_eventbridge::types::RuleState;
 use incident::{Arn, BadSetting, Settings};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Every `AWS::Events::Rule` of the template, by its logical id.
 pub const DEPLOYED: &str = include_str!("rules.json");
+
+/// The template's parameters that rules refer to, and their settings; `none` where one is not given.
+const PARAMETERS: [(&str, &str); 6] = [
+    ("TrailBucketName", "TRAIL_BUCKET_NAME"),
+    ("SiteBucketName", "SITE_BUCKET_NAME"),
+    ("PatientsTableArn", "PATIENTS_TABLE_ARN"),
+    ("WorkloadRoleArns", "WORKLOAD_ROLE_ARNS"),
+    ("DecoyAttribute", "DECOY_ATTRIBUTE"),
+    ("DecoyValues", "DECOY_VALUES"),
+];
 
 /// A rule of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +31,8 @@ pub struct Rule {
     pub description: String,
     /// Which events it takes; none for one that keeps time.
     pub pattern: Option<Value>,
+    /// Whether it takes calls that only read, too.
+    pub takes_reads: bool,
     /// When it fires; none for one that takes events.
     pub schedule: Option<String>,
     /// Where it sends them.
@@ -43,6 +56,18 @@ pub struct Target {
     pub maximum_retries: i32,
 }
 
+impl Rule {
+    /// The state that it was deployed in.
+    #[must_use]
+    pub fn state(&self) -> RuleState {
+        if self.takes_reads {
+            RuleState::EnabledWithAllCloudtrailManagementEvents
+        } else {
+            RuleState::Enabled
+        }
+    }
+}
+
 /// A rule as the template has it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -50,8 +75,15 @@ struct Written {
     name: Value,
     description: Value,
     event_pattern: Option<Value>,
+    state: Option<State>,
     schedule_expression: Option<String>,
     targets: [WrittenTarget; 1],
+}
+
+#[derive(Deserialize)]
+enum State {
+    #[serde(rename = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS")]
+    WithReads,
 }
 
 #[derive(Deserialize)]
@@ -94,8 +126,9 @@ where
 }
 
 /// Our rules, with the template's parameters filled in: the parameter `TrailBucketName` is the
-/// setting `TRAIL_BUCKET_NAME`, and `none` where it is not given. Further settings are `STACK_NAME`,
-/// `ACCOUNT_ID`, `AWS_REGION`, `PARTITION` and `UNDELIVERED_EVENTS_ARN`.
+/// setting `TRAIL_BUCKET_NAME`, and `none` where it is not given; so are the other names and ARNs that
+/// they hold. Further settings are `STACK_NAME`, `ACCOUNT_ID`, `AWS_REGION`, `PARTITION` and
+/// `UNDELIVERED_EVENTS_ARN`.
 ///
 /// # Errors
 /// Names the setting that is missing.
@@ -145,13 +178,18 @@ impl Place {
             _ => Err(unusable(&"expected a text")),
         };
         let pattern = rule.event_pattern.as_ref();
-        let pattern = pattern.map(|pattern| self.resolve(pattern, settings));
+        let pattern = pattern.map(|pattern| match self.resolve(pattern, settings)? {
+            // Where a name in the pattern is a parameter, the pattern is a text.
+            Value::String(text) => serde_json::from_str(&text).map_err(|error| unusable(&error)),
+            pattern => Ok(pattern),
+        });
         let name = text(&rule.name)?;
         let [target] = rule.targets;
         Ok(Rule {
             arn: self.arn("events", &format!("rule/{name}")),
             description: text(&rule.description)?,
             pattern: pattern.transpose()?,
+            takes_reads: matches!(rule.state, Some(State::WithReads)),
             schedule: rule.schedule_expression,
             target: Target {
                 id: target.id,
@@ -192,26 +230,101 @@ impl Place {
                 .map(|item| self.resolve(item, settings))
                 .collect(),
             Value::Object(fields) => match fields.iter().next() {
-                Some((key, Value::String(name))) if key == "Ref" => {
-                    self.value_of(name, settings).map(Value::String)
-                }
-                Some((key, Value::String(text))) if key == "Fn::Sub" => {
-                    self.filled(text, settings).map(Value::String)
-                }
-                Some((key, _)) if key == "Ref" || key.starts_with("Fn::") => {
-                    Err(unusable(&format!("`{key}` is not understood")))
-                }
-                _ => fields
-                    .iter()
-                    .map(|(key, value)| Ok((key.clone(), self.resolve(value, settings)?)))
-                    .collect::<Result<Map<_, _>, _>>()
-                    .map(Value::Object),
+                Some((key, of)) if fields.len() == 1 => match self.intrinsic(key, of, settings)? {
+                    Some(value) => Ok(value),
+                    None => self.fields(fields, settings),
+                },
+                _ => self.fields(fields, settings),
             },
             _ => Ok(value.clone()),
         }
     }
 
-    fn filled<F>(&self, text: &str, settings: &Settings<F>) -> Result<String, BadSetting>
+    fn fields<F>(
+        &self,
+        fields: &Map<String, Value>,
+        settings: &Settings<F>,
+    ) -> Result<Value, BadSetting>
+    where
+        F: Fn(&str) -> Option<String>,
+    {
+        let fields = fields.iter();
+        let fields = fields.map(|(key, value)| Ok((key.clone(), self.resolve(value, settings)?)));
+        fields.collect::<Result<Map<_, _>, _>>().map(Value::Object)
+    }
+
+    /// What one of CloudFormation's functions makes of `of`; none when `key` is none of them.
+    fn intrinsic<F>(
+        &self,
+        key: &str,
+        of: &Value,
+        settings: &Settings<F>,
+    ) -> Result<Option<Value>, BadSetting>
+    where
+        F: Fn(&str) -> Option<String>,
+    {
+        let value = match (key, of) {
+            ("Ref", Value::String(name)) => Value::String(self.value_of(name, settings)?),
+            ("Fn::Sub", Value::String(text)) => {
+                Value::String(self.filled(text, &Map::new(), settings)?)
+            }
+            ("Fn::Sub", Value::Array(parts)) => match parts.as_slice() {
+                [Value::String(text), Value::Object(variables)] => {
+                    Value::String(self.filled(text, variables, settings)?)
+                }
+                _ => return Err(unusable(&"`Fn::Sub` is not understood")),
+            },
+            ("Fn::Join", Value::Array(parts)) => match parts.as_slice() {
+                [Value::String(separator), list] => match self.resolve(list, settings)? {
+                    Value::Array(list) => {
+                        let list: Vec<_> = list.iter().filter_map(Value::as_str).collect();
+                        Value::String(list.join(separator))
+                    }
+                    _ => return Err(unusable(&"`Fn::Join` is not understood")),
+                },
+                _ => return Err(unusable(&"`Fn::Join` is not understood")),
+            },
+            ("Fn::Split", Value::Array(parts)) => {
+                let [separator, text] = self.texts(key, parts, settings)?;
+                text.split(&separator).map(Value::from).collect()
+            }
+            (key, _) if key == "Ref" || key.starts_with("Fn::") => {
+                return Err(unusable(&format!("`{key}` is not understood")));
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(value))
+    }
+
+    /// The arguments of a function that takes `N` texts.
+    fn texts<F, const N: usize>(
+        &self,
+        key: &str,
+        parts: &[Value],
+        settings: &Settings<F>,
+    ) -> Result<[String; N], BadSetting>
+    where
+        F: Fn(&str) -> Option<String>,
+    {
+        let mut texts = Vec::new();
+        for part in parts {
+            match self.resolve(part, settings)? {
+                Value::String(text) => texts.push(text),
+                _ => return Err(unusable(&format!("`{key}` is not understood"))),
+            }
+        }
+        texts
+            .try_into()
+            .map_err(|_| unusable(&format!("`{key}` is not understood")))
+    }
+
+    /// A text with what stands for something filled in: `variables` first.
+    fn filled<F>(
+        &self,
+        text: &str,
+        variables: &Map<String, Value>,
+        settings: &Settings<F>,
+    ) -> Result<String, BadSetting>
     where
         F: Fn(&str) -> Option<String>,
     {
@@ -221,7 +334,13 @@ impl Place {
                 .split_once('}')
                 .ok_or_else(|| unusable(&"a `${` is not closed"))?;
             filled.push_str(before);
-            filled.push_str(&self.value_of(name, settings)?);
+            match variables.get(name) {
+                None => filled.push_str(&self.value_of(name, settings)?),
+                Some(value) => match self.resolve(value, settings)? {
+                    Value::String(value) => filled.push_str(&value),
+                    _ => return Err(unusable(&format!("`{name}` is no text"))),
+                },
+            }
             rest = after;
         }
         filled.push_str(rest);
@@ -237,10 +356,15 @@ impl Place {
             "AWS::AccountId" => self.account.clone(),
             "AWS::Region" => self.region.clone(),
             "AWS::Partition" => self.partition.clone(),
-            "TrailBucketName" => settings
-                .optional("TRAIL_BUCKET_NAME")?
-                .unwrap_or_else(|| "none".to_owned()),
-            _ => return Err(unusable(&format!("`{name}` is not known"))),
+            parameter => {
+                let (_, setting) = PARAMETERS
+                    .iter()
+                    .find(|(known, _)| *known == parameter)
+                    .ok_or_else(|| unusable(&format!("`{name}` is not known")))?;
+                settings
+                    .optional(setting)?
+                    .unwrap_or_else(|| "none".to_owned())
+            }
         })
     }
 }

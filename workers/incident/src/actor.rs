@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Arn, Containment, RoleArn, UserArn, text::Text};
+use crate::{Arn, Containment, Principal, RoleArn, UserArn, text::Text};
 
 /// The identity that made a call.
 ///
@@ -133,6 +133,18 @@ impl Actor {
     fn root(account: &str) -> Self {
         Self::Root {
             account: Text::cut(account),
+        }
+    }
+
+    /// The user or the role, whose policies decide what the actor may do.
+    #[must_use]
+    pub fn principal(&self) -> Option<Principal> {
+        match self {
+            Self::IamUser { arn } | Self::FederatedUser { issuer: arn, .. } => {
+                Some(Principal::User(arn.clone()))
+            }
+            Self::Role { arn, .. } => Some(Principal::Role(arn.clone())),
+            _ => None,
         }
     }
 

@@ -177,6 +177,14 @@ arn_of!(
     RoleArn, "iam", "role/", "arn:aws:iam::123456789012:role/name"
 );
 arn_of!(
+    /// An IAM group.
+    GroupArn, "iam", "group/", "arn:aws:iam::123456789012:group/name"
+);
+arn_of!(
+    /// A DynamoDB table.
+    TableArn, "dynamodb", "table/", "arn:aws:dynamodb:us-east-1:123456789012:table/name"
+);
+arn_of!(
     /// A CloudTrail trail; the region is the trail's home region.
     TrailArn, "cloudtrail", "trail/", "arn:aws:cloudtrail:us-east-1:123456789012:trail/name"
 );
@@ -202,25 +210,91 @@ impl TrailArn {
     }
 }
 
-/// A principal that IAM can deny: a user or a role.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Principal {
+/// One of several kinds of ARN, which its text tells apart.
+macro_rules! one_of {
+    ($(#[$doc:meta])* $name:ident, $example:literal, $($(#[$of:meta])* $kind:ident($arn:ident)),+) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        #[serde(try_from = "Arn", into = "Arn")]
+        #[schemars(with = "Arn")]
+        pub enum $name {
+            $($(#[$of])* $kind($arn)),+
+        }
+
+        impl $name {
+            /// The name: what follows the last slash.
+            #[must_use]
+            pub fn name(&self) -> &str {
+                match self {
+                    $(Self::$kind(arn) => arn.name()),+
+                }
+            }
+
+            /// The whole ARN.
+            #[must_use]
+            pub fn arn(&self) -> &Arn {
+                match self {
+                    $(Self::$kind(arn) => arn.arn()),+
+                }
+            }
+        }
+
+        impl TryFrom<Arn> for $name {
+            type Error = BadArn;
+
+            fn try_from(arn: Arn) -> Result<Self, BadArn> {
+                Err(BadArn($example))$(
+                    .or_else(|_: BadArn| $arn::try_from(arn.clone()).map(Self::$kind))
+                )+.map_err(|_| BadArn($example))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadArn;
+
+            fn from_str(text: &str) -> Result<Self, BadArn> {
+                text.parse::<Arn>().map_err(|_| BadArn($example))?.try_into()
+            }
+        }
+
+        impl From<$name> for Arn {
+            fn from(one: $name) -> Self {
+                match one {
+                    $($name::$kind(arn) => arn.into()),+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.arn().fmt(f)
+            }
+        }
+    };
+}
+
+one_of!(
+    /// A principal that IAM can deny: a user or a role.
+    Principal,
+    "arn:aws:iam::123456789012:role/name or …:user/name",
+    /// An IAM user.
+    User(UserArn),
+    /// An IAM role.
+    Role(RoleArn)
+);
+one_of!(
+    /// Whom IAM can give a policy to: a user, a role or a group.
+    Grantee,
+    "arn:aws:iam::123456789012:role/name, …:user/name or …:group/name",
     /// An IAM user.
     User(UserArn),
     /// An IAM role.
     Role(RoleArn),
-}
-
-impl FromStr for Principal {
-    type Err = BadArn;
-
-    fn from_str(text: &str) -> Result<Self, BadArn> {
-        text.parse()
-            .map(Self::User)
-            .or_else(|_| text.parse().map(Self::Role))
-            .map_err(|_: BadArn| BadArn("arn:aws:iam::123456789012:role/name or …:user/name"))
-    }
-}
+    /// An IAM group.
+    Group(GroupArn)
+);
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@ mod closing;
 mod containment;
 mod deviation;
 mod escalation;
+mod grant;
+mod object;
 mod recorded;
 mod settings;
 mod text;
@@ -18,16 +20,20 @@ mod types;
 
 pub use actor::{Actor, Session, written};
 pub use api_call::{ApiCall, CallError, Unreadable};
-pub use arn::{Arn, BadArn, KeyArn, Principal, RoleArn, TrailArn, UserArn};
+pub use arn::{
+    Arn, BadArn, Grantee, GroupArn, KeyArn, Principal, RoleArn, TableArn, TrailArn, UserArn,
+};
 pub use closing::Closing;
 pub use containment::Containment;
 pub use deviation::Deviation;
 pub use escalation::Escalation;
+pub use grant::Grant;
+pub use object::{BadBucketName, BadObjectKey, BadVersionId, BucketName, ObjectKey, VersionId};
 pub use recorded::Recorded;
 pub use settings::{BadSetting, Settings};
 pub use text::{Text, cut};
-pub use tiers::Tiers;
+pub use tiers::{Tiers, responder_roles};
 pub use types::{
-    BadIncidentId, EventRef, Incident, IncidentId, LARGEST_INCIDENT, Mode, Runbook, Severity,
-    Source, Target,
+    Accomplice, BadIncidentId, EventRef, Incident, IncidentId, LARGEST_INCIDENT, Mode, Runbook,
+    Severity, Source, Target,
 };

@@ -19,9 +19,37 @@ pub struct Tiers {
     shared: Vec<RoleArn>,
 }
 
+/// The responder's own roles: those that the setting `RESPONDER_ROLES` names without the stack's
+/// name, of the stack `STACK_NAME` in the account `ACCOUNT_ID` of `PARTITION`; and
+/// `RESPONDER_ROLE_ARNS`, where others respond too.
+///
+/// # Errors
+/// Names the setting that is missing or does not parse.
+pub fn responder_roles<F>(settings: &Settings<F>) -> Result<Vec<RoleArn>, BadSetting>
+where
+    F: Fn(&str) -> Option<String>,
+{
+    let mut roles: Vec<RoleArn> = settings.list("RESPONDER_ROLE_ARNS")?;
+    let names: Vec<String> = settings.list("RESPONDER_ROLES")?;
+    if !names.is_empty() {
+        let partition: String = settings.required("PARTITION")?;
+        let account: String = settings.required("ACCOUNT_ID")?;
+        let stack: String = settings.required("STACK_NAME")?;
+        for name in names {
+            let role = format!("arn:{partition}:iam::{account}:role/tourniquet/{stack}-{name}");
+            let role = role
+                .parse()
+                .map_err(|why| BadSetting::new("RESPONDER_ROLES", format!("{why}")))?;
+            roles.push(role);
+        }
+    }
+    Ok(roles)
+}
+
 impl Tiers {
     /// Reads `ACCOUNT_ID`, `DENY_POLICY_ARN`, `BREAK_GLASS_ARNS`, `OPERATOR_ROLE_ARNS`,
-    /// `RESPONDER_ROLE_ARNS`, `WORKLOAD_ROLE_ARNS` and `SHARED_ROLE_ARNS`.
+    /// `WORKLOAD_ROLE_ARNS`, `SHARED_ROLE_ARNS`, `CI_ROLE_ARNS`, whose roles are shared too, and
+    /// what [`responder_roles`] reads.
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
@@ -29,14 +57,16 @@ impl Tiers {
     where
         F: Fn(&str) -> Option<String>,
     {
+        let mut shared: Vec<RoleArn> = settings.list("SHARED_ROLE_ARNS")?;
+        shared.extend(settings.list::<RoleArn>("CI_ROLE_ARNS")?);
         Ok(Self {
             account: settings.required("ACCOUNT_ID")?,
             deny_policy: settings.required("DENY_POLICY_ARN")?,
             break_glass: settings.list("BREAK_GLASS_ARNS")?,
             operators: settings.list("OPERATOR_ROLE_ARNS")?,
-            responders: settings.list("RESPONDER_ROLE_ARNS")?,
+            responders: responder_roles(settings)?,
             workload: settings.list("WORKLOAD_ROLE_ARNS")?,
-            shared: settings.list("SHARED_ROLE_ARNS")?,
+            shared,
         })
     }
 

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Actor, Arn, Containment, TrailArn, text::Text};
+use crate::{
+    Actor, Arn, BucketName, Containment, Grant, ObjectKey, Principal, TableArn, TrailArn,
+    VersionId, text::Text,
+};
 
 /// An incident's JSON never has more bytes than this, whatever names an attacker chose. An
 /// execution's input may hold 256 KiB, and the incident travels beside the steps' results.
@@ -77,14 +80,26 @@ impl fmt::Display for IncidentId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Runbook {
-    /// The trail was stopped or deleted.
+    /// The trail, what keeps its logs, or our own detection was tampered with.
     CloudtrailDisabled,
+    /// The site was changed by another than CI/CD.
+    SiteVandalism,
+    /// A decoy record was read, or the table drained.
+    HoneyToken,
+    /// Patient data was touched by another than the CRM, or a deny was being taken off.
+    PatientDataAccess,
+    /// Somebody was given more privileges.
+    PrivilegeEscalation,
 }
 
 impl fmt::Display for Runbook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CloudtrailDisabled => "cloudtrail-disabled",
+            Self::SiteVandalism => "site-vandalism",
+            Self::HoneyToken => "honey-token",
+            Self::PatientDataAccess => "patient-data-access",
+            Self::PrivilegeEscalation => "privilege-escalation",
         })
     }
 }
@@ -173,7 +188,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// What was attacked. An operator may write its ARN instead of the object.
+/// What was attacked. An operator may write its ARN instead of the object, where it has one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Target {
@@ -182,14 +197,64 @@ pub enum Target {
         /// The trail.
         arn: TrailArn,
     },
+    /// An object of the site.
+    Object {
+        /// Its bucket.
+        bucket: BucketName,
+        /// Its key.
+        key: ObjectKey,
+        /// The version that was written, where the event gives it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<VersionId>,
+    },
+    /// Objects of the site, of which the event gives no keys.
+    Bucket {
+        /// Their bucket.
+        name: BucketName,
+    },
+    /// The patients' table.
+    Table {
+        /// The table.
+        arn: TableArn,
+    },
+    /// Whom a deny was being taken off.
+    Principal {
+        /// The user or the role.
+        arn: Principal,
+    },
+    /// A privilege that was given.
+    Grant {
+        /// The privilege.
+        grant: Grant,
+    },
+    /// The account's root user, whose credentials no grant names.
+    Root {
+        /// The account.
+        account: Text<12>,
+    },
 }
 
 impl Target {
     /// Reads what an operator writes.
     #[must_use]
     pub fn from_arn(arn: &Arn) -> Option<Self> {
-        let arn = arn.clone().try_into().ok()?;
-        Some(Self::Trail { arn })
+        let arn = arn.clone();
+        match arn.service() {
+            "cloudtrail" => arn.try_into().ok().map(|arn| Self::Trail { arn }),
+            "dynamodb" => arn.try_into().ok().map(|arn| Self::Table { arn }),
+            "iam" => arn.try_into().ok().map(|arn| Self::Principal { arn }),
+            "s3" => match arn.resource().split_once('/') {
+                Some((bucket, key)) => Some(Self::Object {
+                    bucket: bucket.parse().ok()?,
+                    key: key.parse().ok()?,
+                    version: None,
+                }),
+                None => Some(Self::Bucket {
+                    name: arn.resource().parse().ok()?,
+                }),
+            },
+            _ => None,
+        }
     }
 }
 
@@ -197,6 +262,12 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Trail { arn } => write!(f, "trail {arn}"),
+            Self::Object { bucket, key, .. } => write!(f, "object {key} of bucket {bucket}"),
+            Self::Bucket { name } => write!(f, "bucket {name}"),
+            Self::Table { arn } => write!(f, "table {arn}"),
+            Self::Principal { arn } => write!(f, "principal {arn}"),
+            Self::Grant { grant } => grant.fmt(f),
+            Self::Root { account } => write!(f, "root of account {account}"),
         }
     }
 }
@@ -225,6 +296,10 @@ pub struct Incident {
     pub actor: Actor,
     /// How far the actor may be contained.
     pub containment: Containment,
+    /// Who is contained with the actor: whoever the actor made, or made use of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub accomplices: Vec<Accomplice>,
     /// The AWS service that made the call for the actor. Whoever asked it to may be somebody else,
     /// when the service used a role of its own: that is left for a human to find out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -240,6 +315,21 @@ pub struct Incident {
     pub remedy: Option<Text<1000>>,
     /// Whether to say what would be done and change nothing.
     pub dry_run: bool,
+}
+
+/// A principal that is contained with the actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Accomplice {
+    /// Who it is.
+    pub actor: Actor,
+    /// How far it may be contained.
+    pub containment: Containment,
+}
+
+impl Accomplice {
+    /// An incident names no more than these; what a single call makes is one or two.
+    pub const MOST: usize = 4;
 }
 
 #[cfg(test)]
@@ -305,6 +395,22 @@ mod tests {
                 reason: Text::cut(&wide(5_000)),
                 by_hand: Text::cut(&wide(5_000)),
             },
+            accomplices: vec![
+                Accomplice {
+                    actor: Actor::Role {
+                        arn: arn("arn:aws:iam::123456789012:role/").parse().unwrap(),
+                        session: Some(Session {
+                            name: Text::cut(&wide(5_000)),
+                            user_id: Some(Text::cut(&wide(5_000))),
+                        }),
+                    },
+                    containment: Containment::None {
+                        reason: Text::cut(&wide(5_000)),
+                        by_hand: Text::cut(&wide(5_000)),
+                    },
+                };
+                Accomplice::MOST
+            ],
             invoked_by: Some(Text::cut(&wide(5_000))),
             source_address: Some(Source::of(&wide(5_000))),
             target: Target::Trail {

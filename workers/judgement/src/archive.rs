@@ -1,7 +1,7 @@
 //! Calls on the trail's log archive: its bucket, its key, its log group.
 
-use incident::KeyArn;
-use log_archive::{Archive, Encryption, Lifecycle, Versioning, policy};
+use incident::{Actor, KeyArn};
+use log_archive::{Archive, Delivery, Encryption, Lifecycle, Versioning, policy};
 use serde_json::Value;
 
 use crate::{
@@ -23,18 +23,39 @@ pub(crate) fn bucket(case: &Case<'_>) -> Option<Touched> {
         "DeleteBucketEncryption" => delete_encryption,
         "PutBucketLogging" => put_logging,
         "DeleteObject" | "DeleteObjects" => deleted_objects,
+        "PutObject" | "CopyObject" | "CompleteMultipartUpload" => written_objects,
+        "PutObjectTagging" | "DeleteObjectTagging" => |_| {
+            Effect::Unclear(
+                "a log file of the trail was tagged, which a lifecycle or a policy may go by"
+                    .to_owned(),
+            )
+        },
         _ => return None,
     };
-    let aim = match (&case.watch.archive.bucket, case.given("bucketName")) {
-        (None, _) => Aim::Nothing,
-        (Some(bucket), Some(given)) => Aim::at(bucket == given),
-        (Some(bucket), None) => Aim::Unsaid(format!(":s3:::{bucket}"), ":s3:::"),
+    let aim = match &case.watch.archive.bucket {
+        None => Aim::Nothing,
+        Some(bucket) => aim_at_bucket(case, bucket),
     };
-    Some(Touched {
-        thing: BUCKET,
-        aim,
-        effect,
-    })
+    Some(Touched::new(BUCKET, aim, effect))
+}
+
+/// A request through an access point names that instead, and the resources name the bucket.
+pub(crate) fn aim_at_bucket(case: &Case<'_>, bucket: &str) -> Aim {
+    let given = case.given("bucketName");
+    match given {
+        Some(given) if given == bucket => Aim::Watched,
+        Some(given) if given.starts_with("arn:") || given.ends_with("-s3alias") => {
+            Aim::at(case.resources().any(|arn| in_bucket(arn, bucket)))
+        }
+        Some(_) => Aim::Other,
+        None => Aim::Unsaid(format!(":s3:::{bucket}"), ":s3:::"),
+    }
+}
+
+/// Whether an ARN is that of the bucket, or of an object in it.
+fn in_bucket(arn: &str, bucket: &str) -> bool {
+    let name = arn.split_once(":s3:::").map_or("", |(_, name)| name);
+    name.split('/').next() == Some(bucket)
 }
 
 fn allowed<T>(case: &Case<'_>, test: impl Fn(&Archive) -> T) -> Vec<T> {
@@ -62,10 +83,23 @@ fn put_policy(case: &Case<'_>) -> Effect {
                 .to_owned(),
         );
     };
-    let recorded = allowed(case, |archive| same(archive.bucket_policy.as_ref(), &given));
-    let lets_in = policy::lets_cloudtrail_write(&given, name_of_bucket(case));
+    let (delivery, bucket) = (delivery(case), name_of_bucket(case));
+    let recorded = allowed(case, |archive| {
+        let recorded = archive.bucket_policy.as_ref();
+        recorded.is_some_and(|recorded| delivery.is_no_weaker(&given, recorded, bucket))
+    });
+    let lets_in = delivery.may_write(&given, bucket);
     let texts = (BUCKET, "the bucket policy", "write");
     policy_of(case, texts, &recorded, lets_in)
+}
+
+/// What CloudTrail must be let do, as far as it is known.
+fn delivery<'a>(case: &Case<'a>) -> Delivery<'a> {
+    Delivery {
+        account: Some(&case.watch.archive.account),
+        trail: case.watch.trail.as_ref(),
+        prefix: None,
+    }
 }
 
 fn same(recorded: Option<&Value>, given: &Value) -> bool {
@@ -83,7 +117,7 @@ fn policy_of(
     let facts = &case.facts.archive;
     match (facts, lets_in) {
         (Fact::Recorded(_), _) if recorded.contains(&true) => {
-            facts.harmless(&format!("{called} is as recorded"))
+            facts.harmless(&format!("{called} is as recorded, or stronger"))
         }
         (Fact::Recorded(_), _) => Effect::tampering(format!("the policy of {thing} was changed")),
         (_, true) => facts.harmless(&format!("{called} lets CloudTrail {work}")),
@@ -156,9 +190,10 @@ fn put_encryption(case: &Case<'_>) -> Effect {
     };
     let facts = &case.facts.archive;
     if facts.is_recorded() {
-        let same = |archive: &Archive| archive.bucket_encryption.as_ref() == Some(&given);
-        return if allowed(case, same).contains(&true) {
-            facts.harmless("the encryption is as recorded")
+        let watched = &case.watch.archive;
+        let no_weaker = |archive: &Archive| given.is_no_weaker(&archive.encrypts(), watched);
+        return if allowed(case, no_weaker).contains(&true) {
+            facts.harmless("the encryption is as recorded, or stronger")
         } else {
             Effect::tampering("the encryption of the trail's log bucket was changed")
         };
@@ -205,6 +240,35 @@ fn deleted_objects(case: &Case<'_>) -> Effect {
     )
 }
 
+/// Nobody but CloudTrail writes log files; a version that was overwritten is still there.
+fn written_objects(case: &Case<'_>) -> Effect {
+    let cloudtrail = matches!(
+        &case.call.actor,
+        Actor::AwsService { name } if name.as_str() == "cloudtrail.amazonaws.com"
+    );
+    if cloudtrail {
+        return Effect::Harmless("CloudTrail delivered a log file".to_owned());
+    }
+    if case
+        .given("key")
+        .is_some_and(|key| !key.contains("AWSLogs/"))
+    {
+        return Effect::Unclear(
+            "something was written to the trail's log bucket, outside the trail's own files"
+                .to_owned(),
+        );
+    }
+    let bucket = name_of_bucket(case);
+    Effect::beyond_repair(
+        "log files of the trail were overwritten or forged",
+        format!(
+            "see which of them no longer are what CloudTrail delivered (aws cloudtrail validate-logs \
+             --start-time <before the event> --trail-arn <the trail>), and take their version from \
+             before (aws s3api list-object-versions --bucket {bucket} --prefix <key>)"
+        ),
+    )
+}
+
 pub(crate) fn key(case: &Case<'_>) -> Option<Touched> {
     let effect: fn(&Case<'_>) -> Effect = match case.name() {
         "DisableKey" => |_| Effect::tampering("the trail's key was disabled"),
@@ -228,19 +292,14 @@ pub(crate) fn key(case: &Case<'_>) -> Option<Touched> {
         None => Aim::Nothing,
         Some(key) => aim_at_key(case, key),
     };
-    Some(Touched {
-        thing: KEY,
-        aim,
-        effect,
-    })
+    Some(Touched::new(KEY, aim, effect))
 }
 
 /// A request may give the key's id, its ARN or an alias; CloudTrail mostly adds the ARN.
 fn aim_at_key(case: &Case<'_>, key: &KeyArn) -> Aim {
     let arn = key.arn().as_str();
-    let resources = case.record["resources"].as_array().into_iter().flatten();
-    let named = resources
-        .filter_map(|resource| resource["ARN"].as_str())
+    let named = case
+        .resources()
         .chain(case.record["responseElements"]["keyId"].as_str());
     if named.chain(case.given("keyId")).any(|named| named == arn) {
         return Aim::Watched;
@@ -259,7 +318,7 @@ fn put_key_policy(case: &Case<'_>) -> Effect {
         );
     };
     let recorded = allowed(case, |archive| same(archive.key_policy.as_ref(), &given));
-    let lets_in = policy::lets_cloudtrail_encrypt(&given);
+    let lets_in = delivery(case).may_encrypt(&given);
     let texts = (KEY, "the key's policy", "encrypt");
     policy_of(case, texts, &recorded, lets_in)
 }
@@ -274,6 +333,13 @@ pub(crate) fn log_group(case: &Case<'_>) -> Option<Touched> {
             )
         },
         "PutRetentionPolicy" => put_retention,
+        "AssociateKmsKey" => |_| {
+            Effect::Unclear(
+                "the trail's log group was given another key, and whoever holds that can make it \
+                 unreadable"
+                    .to_owned(),
+            )
+        },
         _ => return None,
     };
     let aim = match (&case.watch.archive.log_group, case.given("logGroupName")) {
@@ -281,11 +347,7 @@ pub(crate) fn log_group(case: &Case<'_>) -> Option<Touched> {
         (Some(group), Some(given)) => Aim::at(group == given),
         (Some(group), None) => Aim::Unsaid(format!(":log-group:{group}:"), ":log-group:"),
     };
-    Some(Touched {
-        thing: "the trail's log group",
-        aim,
-        effect,
-    })
+    Some(Touched::new("the trail's log group", aim, effect))
 }
 
 fn put_retention(case: &Case<'_>) -> Effect {

@@ -1,17 +1,25 @@
 //! The judgement of one API call.
 
 use incident::{
-    Actor, ApiCall, Escalation, EventRef, Incident, IncidentId, Mode, Runbook, Severity, Source,
-    Target, Text, TrailArn, Unreadable,
+    Accomplice, Actor, ApiCall, Escalation, EventRef, Incident, IncidentId, Mode, Runbook,
+    Severity, Source, Target, Text, Unreadable,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use crate::{Facts, Verdict, Watch, archive, ours, trail};
+use crate::{
+    Facts, Verdict, Watch, archive, denial, ours, patients, privilege, rotation, site, trail,
+    volume,
+};
 
-/// What our workers call on what is watched. Whatever else a role of ours does, it was made to.
-const OUR_CALLS: [&str; 11] = [
-    "EnableRule",
+/// EventBridge gives up on an event after a day; what is older was brought here by somebody, and what
+/// was right then may have been put right since.
+const OLDEST: SignedDuration = SignedDuration::from_hours(24);
+
+/// What our workers call on what is watched. When what such a call did is not what they do, somebody
+/// else uses their role; but answering it could set one repair after another for ever.
+const OUR_CALLS: [&str; 10] = [
     "PutBucketEncryption",
     "PutBucketLifecycle",
     "PutBucketPolicy",
@@ -20,7 +28,7 @@ const OUR_CALLS: [&str; 11] = [
     "PutInsightSelectors",
     "PutRule",
     "PutTargets",
-    "StartExecution",
+    "RemoveTargets",
     "UpdateTrail",
 ];
 
@@ -44,6 +52,32 @@ pub(crate) struct Touched {
     pub(crate) aim: Aim,
     /// What it did, if it succeeded.
     pub(crate) effect: fn(&Case<'_>) -> Effect,
+    /// What comes of it when it was denied.
+    pub(crate) denied: Denied,
+    /// Whether it did something though it failed: an error can hold an answer.
+    pub(crate) despite_error: bool,
+}
+
+impl Touched {
+    /// What was attempted and denied is told, too.
+    pub(crate) fn new(thing: &'static str, aim: Aim, effect: fn(&Case<'_>) -> Effect) -> Self {
+        Self {
+            thing,
+            aim,
+            effect,
+            denied: Denied::Escalates,
+            despite_error: false,
+        }
+    }
+}
+
+/// What comes of a call that was denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// A human is told of the attempt.
+    Escalates,
+    /// As well, unless a policy denied it explicitly: that may be our own containment at work.
+    EscalatesUnlessExplicit,
 }
 
 /// Whether a call was aimed at what is watched.
@@ -62,32 +96,66 @@ pub(crate) enum Aim {
 
 /// What a call did to what is watched.
 pub(crate) enum Effect {
-    /// It blinded or disarmed us.
-    Tampering {
-        /// What was done, before "by whom".
-        what: String,
-        /// How a human repairs what no step does.
-        remedy: Option<String>,
-    },
+    /// What a runbook answers.
+    Respond(Box<Response>),
     /// A human has to decide.
     Unclear(String),
     /// It did no harm, and why.
     Harmless(String),
 }
 
-impl Effect {
-    pub(crate) fn tampering(what: impl Into<String>) -> Self {
-        Self::Tampering {
+/// What is to be answered, and how.
+pub(crate) struct Response {
+    /// What was done, before "by whom".
+    pub(crate) what: String,
+    pub(crate) runbook: Runbook,
+    pub(crate) severity: Severity,
+    /// What was attacked; the watched trail when none is given.
+    pub(crate) target: Option<Target>,
+    /// Who is contained with the actor.
+    pub(crate) accomplices: Vec<Actor>,
+    /// How a human repairs what no step does.
+    pub(crate) remedy: Option<String>,
+    /// Whether the like of it by the same actor is one incident an hour: where a second answer could
+    /// do no more than the first, many calls must not start many runbooks.
+    pub(crate) hourly: bool,
+}
+
+impl Response {
+    /// The answer of `runbook` to `what` was done, with every other field left out.
+    pub(crate) fn new(runbook: Runbook, severity: Severity, what: impl Into<String>) -> Self {
+        Self {
             what: what.into(),
+            runbook,
+            severity,
+            target: None,
+            accomplices: Vec::new(),
             remedy: None,
+            hourly: false,
         }
     }
+}
 
+impl From<Response> for Effect {
+    fn from(response: Response) -> Self {
+        Self::Respond(Box::new(response))
+    }
+}
+
+impl Effect {
+    /// Something that blinded or disarmed us.
+    pub(crate) fn tampering(what: impl Into<String>) -> Self {
+        Response::new(Runbook::CloudtrailDisabled, Severity::Critical, what).into()
+    }
+
+    /// The same, where no step repairs it. What only a human can repair is told once an hour.
     pub(crate) fn beyond_repair(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Tampering {
-            what: what.into(),
+        Response {
             remedy: Some(remedy.into()),
+            hourly: true,
+            ..Response::new(Runbook::CloudtrailDisabled, Severity::Critical, what)
         }
+        .into()
     }
 }
 
@@ -109,7 +177,7 @@ pub fn judge(event: &Value, watch: &Watch, facts: &Facts, now: Timestamp) -> Ver
             now,
         }
         .judge(),
-        Err(unreadable @ Unreadable::OtherKind) => ignore(unreadable.to_string()),
+        Err(Unreadable::OtherKind) => volume::judge(event, watch, now),
         Err(unreadable @ Unreadable::Field(_)) => unread(event, watch, &unreadable, now),
     }
 }
@@ -147,27 +215,61 @@ impl Case<'_> {
         self.call.request[parameter].as_str()
     }
 
+    /// The ARNs of what the call was about, as far as CloudTrail lists them.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &str> {
+        let resources = self.record["resources"].as_array().into_iter().flatten();
+        resources.filter_map(|resource| resource["ARN"].as_str())
+    }
+
+    /// What the call was aimed at: the first thing that it certainly was, else one that it may have
+    /// been.
     fn touched(&self) -> Option<Touched> {
-        match self.call.service.as_str() {
-            "cloudtrail.amazonaws.com" => trail::touched(self),
-            "s3.amazonaws.com" => archive::bucket(self),
-            "kms.amazonaws.com" => archive::key(self),
-            "logs.amazonaws.com" => archive::log_group(self),
-            _ => ours::touched(self),
-        }
+        let kinds: &[fn(&Case<'_>) -> Option<Touched>] = match self.call.service.as_str() {
+            "cloudtrail.amazonaws.com" => &[trail::touched],
+            "s3.amazonaws.com" => &[archive::bucket, site::touched],
+            "kms.amazonaws.com" => &[archive::key],
+            "logs.amazonaws.com" => &[archive::log_group],
+            "dynamodb.amazonaws.com" => &[patients::touched, ours::touched],
+            "iam.amazonaws.com" => &[
+                ours::touched,
+                denial::touched,
+                rotation::touched,
+                privilege::touched,
+            ],
+            "sts.amazonaws.com" => &[rotation::touched, privilege::touched],
+            "sso.amazonaws.com" => &[privilege::touched],
+            "billing.amazonaws.com"
+            | "budgets.amazonaws.com"
+            | "ce.amazonaws.com"
+            | "payments.amazonaws.com"
+            | "tax.amazonaws.com" => &[volume::touched],
+            _ => &[ours::touched],
+        };
+        let touched = kinds.iter().filter_map(|kind| kind(self));
+        touched.min_by_key(|touched| touched.aim.distance())
     }
 
     fn judge(&self) -> Verdict {
         let (name, call) = (self.name(), self.call);
-        let Some(Touched { thing, aim, effect }) = self.touched() else {
+        let Some(touched) = self.touched() else {
             return ignore(format!("{name} of {} is not an indicator", call.service));
         };
+        let Touched {
+            thing, aim, effect, ..
+        } = touched;
         if let Aim::Nothing = aim {
             return ignore(format!("{thing} is not configured, so it is not watched"));
         }
-        match (&call.error, aim) {
+        let error = call.error.as_ref().filter(|_| !touched.despite_error);
+        match (error, aim) {
             (Some(error), _) if !error.is_denied() => {
                 ignore(format!("{name} failed ({}): nothing changed", error.code))
+            }
+            (Some(error), _)
+                if touched.denied == Denied::EscalatesUnlessExplicit
+                    && error.message.contains("explicit deny") =>
+            {
+                ignore(format!("{name} of {thing} was denied explicitly"))
             }
             (Some(error), aim) if aim.may_be_watched(&error.message) => self.escalate(
                 Severity::High,
@@ -181,17 +283,8 @@ impl Case<'_> {
             (None, Aim::Other | Aim::Nothing) => {
                 ignore(format!("{name} of something else than {thing}"))
             }
-            (None, Aim::Watched) => match self.exempt() {
-                Some(why) => ignore(format!("{name} of {thing}: {why}")),
-                None => self.answer(effect(self)),
-            },
+            (None, Aim::Watched) => self.answer(effect(self)),
         }
-    }
-
-    /// Why a change of what is watched is none of an attacker's.
-    fn exempt(&self) -> Option<&'static str> {
-        let ours = self.watch.tiers.is_responder(&self.call.actor);
-        (ours && OUR_CALLS.contains(&self.name())).then_some("the responder's own action")
     }
 
     fn answer(&self, effect: Effect) -> Verdict {
@@ -201,11 +294,11 @@ impl Case<'_> {
                 Severity::High,
                 format!("{why} ({} by {})", self.name(), self.call.actor),
             ),
-            Effect::Tampering { what, remedy } => self.respond(&what, remedy),
+            Effect::Respond(response) => self.respond(*response),
         }
     }
 
-    fn respond(&self, what: &str, remedy: Option<String>) -> Verdict {
+    fn respond(&self, response: Response) -> Verdict {
         let (call, watch) = (self.call, self.watch);
         // A service that acts for itself is the actor already.
         let invoked_by = call
@@ -213,8 +306,13 @@ impl Case<'_> {
             .as_deref()
             .filter(|_| !matches!(call.actor, Actor::AwsService { .. }));
         let through = invoked_by.map_or_else(String::new, |service| format!(" through {service}"));
-        let reason = format!("{what} by {}{through}", call.actor);
-        let Some(trail) = &watch.trail else {
+        let reason = format!("{} by {}{through}", response.what, call.actor);
+        if watch.tiers.is_responder(&call.actor) && OUR_CALLS.contains(&self.name()) {
+            let reason = format!("{reason}: one of our own roles did what it never does");
+            return self.escalate(Severity::Critical, reason);
+        }
+        let trail = || watch.trail.clone().map(|arn| Target::Trail { arn });
+        let Some(target) = response.target.clone().or_else(trail) else {
             let reason = format!("{reason}; no trail is watched, so no runbook answers");
             return self.escalate(Severity::Critical, reason);
         };
@@ -222,11 +320,15 @@ impl Case<'_> {
             let reason = format!("{reason}; the event is replayed from an archive");
             return self.escalate(Severity::High, reason);
         }
-        let Some(incident_id) = IncidentId::of_event(&call.id) else {
+        if self.now.duration_since(call.occurred_at) > OLDEST {
+            let reason = format!("{reason}; the event is more than a day old");
+            return self.escalate(Severity::High, reason);
+        }
+        let Some(incident_id) = self.incident_id(&response) else {
             let reason = format!("{reason}; the event's id cannot name an execution");
             return self.escalate(Severity::Critical, reason);
         };
-        let incident = self.incident(trail, &reason, invoked_by, remedy);
+        let incident = self.incident(response, target, &reason, invoked_by);
         Verdict::Respond {
             reason,
             incident_id,
@@ -234,27 +336,51 @@ impl Case<'_> {
         }
     }
 
+    fn incident_id(&self, response: &Response) -> Option<IncidentId> {
+        let call = self.call;
+        if !response.hourly {
+            return IncidentId::of_event(&call.id);
+        }
+        let hour = call.occurred_at.as_second().div_euclid(3_600);
+        let Response { runbook, what, .. } = response;
+        let alike = format!("{}\n{}\n{runbook}\n{what}\n{hour}", call.actor, call.name);
+        let digest = Sha256::digest(alike);
+        let short = digest
+            .iter()
+            .take(8)
+            .fold(0, |short, byte| short << 8 | u64::from(*byte));
+        IncidentId::of_event(&format!("hourly-{short:016x}"))
+    }
+
     fn incident(
         &self,
-        trail: &TrailArn,
+        response: Response,
+        target: Target,
         reason: &str,
         invoked_by: Option<&str>,
-        remedy: Option<String>,
     ) -> Incident {
         let (call, watch) = (self.call, self.watch);
+        let accomplices = response.accomplices.into_iter();
         Incident {
-            runbook: Runbook::CloudtrailDisabled,
+            runbook: response.runbook,
             reason: Text::cut(reason),
-            severity: Severity::Critical,
+            severity: response.severity,
             event: Some(event_ref(call)),
             occurred_at: call.occurred_at,
             discovered_at: self.now,
             actor: call.actor.clone(),
             containment: watch.tiers.containment(&call.actor),
+            accomplices: accomplices
+                .take(Accomplice::MOST)
+                .map(|actor| Accomplice {
+                    containment: watch.tiers.containment(&actor),
+                    actor,
+                })
+                .collect(),
             invoked_by: invoked_by.map(Text::cut),
             source_address: call.source_address.clone(),
-            target: Target::Trail { arn: trail.clone() },
-            remedy: remedy.as_deref().map(Text::cut),
+            target,
+            remedy: response.remedy.as_deref().map(Text::cut),
             dry_run: watch.mode == Mode::Observe,
         }
     }
@@ -282,6 +408,16 @@ impl Aim {
         if watched { Self::Watched } else { Self::Other }
     }
 
+    /// How far from certain it is that the call was aimed at what is watched.
+    fn distance(&self) -> u8 {
+        match self {
+            Self::Watched => 0,
+            Self::Unsaid(..) => 1,
+            Self::Other => 2,
+            Self::Nothing => 3,
+        }
+    }
+
     fn may_be_watched(&self, message: &str) -> bool {
         match self {
             Self::Watched => true,
@@ -291,7 +427,7 @@ impl Aim {
     }
 }
 
-fn ignore(reason: String) -> Verdict {
+pub(crate) fn ignore(reason: String) -> Verdict {
     Verdict::Ignore { reason }
 }
 

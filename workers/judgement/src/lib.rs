@@ -1,9 +1,9 @@
 //! Whether an event deserves a response. Nothing here calls AWS.
 //!
 //! [`judge()`] is a pure function of an event, of what is watched ([`Watch`]) and of what an operator
-//! recorded about it ([`Facts`]), so that every real shape of an event is a unit test. It never
-//! fails: an event that it does not know is ignored, and one that it cannot read is escalated, each
-//! with the reason.
+//! recorded and the account answers about it ([`Facts`]; [`Asked`] says which), so that every real
+//! shape of an event is a unit test. It never fails: an event that it does not know is ignored, and
+//! one that it cannot read is escalated, each with the reason.
 //!
 //! A change of what is watched is judged by what it does. Where a baseline is recorded it is
 //! compared with that: as recorded, as intended, or stronger is no tampering. Where nobody has
@@ -12,14 +12,23 @@
 
 mod archive;
 mod call;
+mod denial;
 mod facts;
+mod iam;
 mod ours;
+mod patients;
+mod privilege;
+mod rotation;
+mod site;
 mod trail;
 mod verdict;
+mod volume;
 mod watch;
 
 pub use call::judge;
-pub use facts::{Asked, Fact, Facts};
+pub use facts::{Answer, Asked, Fact, Facts, GroupPolicies, PolicyVersion};
+pub use patients::Patients;
+pub use site::Site;
 pub use verdict::Verdict;
 pub use watch::{Ours, Watch};
 

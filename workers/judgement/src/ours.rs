@@ -1,7 +1,9 @@
 //! Calls on the responder itself: its rules, its machines and their buttons, its functions, roles,
 //! ledger, topic, queue and stack.
 
+use detection::Rule;
 use incident::{Actor, Arn};
+use serde_json::Value;
 
 use crate::call::{Aim, Case, Effect, Touched};
 
@@ -14,7 +16,7 @@ pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
     match case.call.service.as_str() {
         "events.amazonaws.com" => rule(case),
         "states.amazonaws.com" => match name {
-            "StartExecution" => Some(button(case)),
+            "StartExecution" | "StartSyncExecution" | "RedriveExecution" => Some(button(case)),
             "StopExecution" => Some(stopped(case)),
             "UpdateStateMachine" | "DeleteStateMachine" => Some(resource(
                 "a state machine of the responder",
@@ -25,9 +27,15 @@ pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
         "lambda.amazonaws.com" => function(case),
         "dynamodb.amazonaws.com" => matches!(
             name,
-            "DeleteTable" | "UpdateTable" | "UpdateContinuousBackups" | "UpdateTimeToLive"
+            "DeleteTable"
+                | "UpdateTable"
+                | "UpdateContinuousBackups"
+                | "UpdateTimeToLive"
+                | "PutResourcePolicy"
+                | "DeleteResourcePolicy"
         )
         .then(|| resource("the responder's ledger", table_aim(case))),
+        "monitoring.amazonaws.com" => alarms(case),
         "sns.amazonaws.com" => topic(case),
         "sqs.amazonaws.com" => matches!(name, "DeleteQueue" | "PurgeQueue" | "SetQueueAttributes")
             .then(|| {
@@ -54,14 +62,10 @@ pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
 }
 
 fn resource(thing: &'static str, aim: Aim) -> Touched {
-    Touched {
-        thing,
-        aim,
-        effect: |case| match deployment(case) {
-            Some(effect) => effect,
-            None => Effect::beyond_repair(described(case), DEPLOY_AGAIN),
-        },
-    }
+    Touched::new(thing, aim, |case| match deployment(case) {
+        Some(effect) => effect,
+        None => Effect::beyond_repair(described(case), DEPLOY_AGAIN),
+    })
 }
 
 /// What was done, with the API's name, which says it best.
@@ -96,23 +100,19 @@ fn rule(case: &Case<'_>) -> Option<Touched> {
     let (parameter, effect): (_, fn(&Case<'_>) -> Effect) = match case.name() {
         "DisableRule" => ("name", |case| of_rule(case, "was disabled")),
         "DeleteRule" => ("name", |case| of_rule(case, "was deleted")),
-        "PutRule" => ("name", |case| of_rule(case, "was replaced")),
-        "PutTargets" => ("rule", |case| of_rule(case, "was given other targets")),
-        "RemoveTargets" => ("rule", |case| of_rule(case, "lost targets")),
+        "PutRule" => ("name", put_rule),
+        "PutTargets" => ("rule", put_targets),
+        "RemoveTargets" => ("rule", remove_targets),
         _ => return None,
     };
     let bus = case.given("eventBusName").unwrap_or("default");
     let rules = &case.watch.ours.rules;
     let aim = match case.given(parameter) {
         _ if bus != "default" && !bus.ends_with(":event-bus/default") => Aim::Other,
-        Some(given) => Aim::at(rules.iter().any(|rule| rule == given)),
+        Some(given) => Aim::at(rules.iter().any(|rule| rule.name == given)),
         None => Aim::Unsaid(format!(":rule/{}-", case.watch.ours.stack), ":rule/"),
     };
-    Some(Touched {
-        thing: "a rule of the responder",
-        aim,
-        effect,
-    })
+    Some(Touched::new("a rule of the responder", aim, effect))
 }
 
 fn of_rule(case: &Case<'_>, what: &str) -> Effect {
@@ -122,9 +122,70 @@ fn of_rule(case: &Case<'_>, what: &str) -> Effect {
     })
 }
 
+/// The rule that a call was aimed at, as it was deployed.
+fn deployed<'a>(case: &Case<'a>, parameter: &str) -> Option<&'a Rule> {
+    let given = case.given(parameter)?;
+    case.watch.ours.rules.iter().find(|rule| rule.name == given)
+}
+
+fn put_rule(case: &Case<'_>) -> Effect {
+    let state = case.given("state").unwrap_or("ENABLED");
+    let pattern = case
+        .given("eventPattern")
+        .and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let as_deployed = deployed(case, "name").is_some_and(|rule| {
+        // More than it was deployed to take is no harm.
+        (state == rule.state().as_str() || (!rule.takes_reads && state.starts_with("ENABLED")))
+            && rule.pattern == pattern
+            && rule.schedule.as_deref() == case.given("scheduleExpression")
+    });
+    if as_deployed {
+        return Effect::Harmless("the rule was put as it was deployed".to_owned());
+    }
+    of_rule(case, "was replaced")
+}
+
+fn put_targets(case: &Case<'_>) -> Effect {
+    let targets = case.call.request["targets"].as_array();
+    let ours = deployed(case, "rule").map(|rule| &rule.target);
+    let only_ours = ours.zip(targets).is_some_and(|(ours, targets)| {
+        targets.iter().all(|target| {
+            target["id"] == ours.id.as_str()
+                && target["arn"] == ours.arn.as_str()
+                && ["input", "inputPath", "inputTransformer"]
+                    .iter()
+                    .all(|change| target[change].is_null())
+        })
+    });
+    if only_ours {
+        return Effect::Harmless("the rule was given the target it was deployed with".to_owned());
+    }
+    of_rule(case, "was given other targets")
+}
+
 /// The machine that an ARN names at one of its colons: version and alias follow its name.
 fn machine_of(arn: Option<&str>, part: usize) -> Option<&str> {
     arn?.split(':').nth(part)
+}
+
+fn remove_targets(case: &Case<'_>) -> Effect {
+    let ids = case.call.request["ids"].as_array();
+    let ours = deployed(case, "rule").map(|rule| rule.target.id.as_str());
+    let only_foreign = ours
+        .zip(ids)
+        .is_some_and(|(ours, ids)| ids.iter().all(|id| id != ours));
+    if only_foreign {
+        return Effect::Harmless("the rule lost targets that it was not deployed with".to_owned());
+    }
+    of_rule(case, "lost targets")
+}
+
+/// What names a machine in a call that starts it: a redrive names the execution.
+fn started(case: &Case<'_>) -> (&'static str, &'static str) {
+    match case.name() {
+        "RedriveExecution" => ("executionArn", ":execution:"),
+        _ => ("stateMachineArn", ":stateMachine:"),
+    }
 }
 
 fn machine_aim(case: &Case<'_>, parameter: &str, part: usize, kind: &'static str) -> Aim {
@@ -137,41 +198,43 @@ fn machine_aim(case: &Case<'_>, parameter: &str, part: usize, kind: &'static str
 
 /// What an operator starts by hand: a baseline decides what tampering is.
 fn button(case: &Case<'_>) -> Touched {
-    Touched {
-        thing: "a runbook",
-        aim: machine_aim(case, "stateMachineArn", 6, ":stateMachine:"),
-        effect: |case| {
-            let ours = &case.watch.ours;
-            let name = machine_of(case.given("stateMachineArn"), 6).unwrap_or_default();
-            let machine = ours.machine(name).unwrap_or_default();
-            let tiers = &case.watch.tiers;
-            if tiers.is_operator(&case.call.actor) {
-                return Effect::Harmless(format!("{machine} was started by an operator"));
-            }
-            if machine != "record-baseline" {
-                return Effect::Unclear(format!("{machine} was started by none of the operators"));
-            }
-            if !tiers.has_operators() {
-                return Effect::Unclear(
-                    "a baseline was recorded, and whether by an operator is not known, since none is \
-                     configured (OperatorRoleArns)"
-                        .to_owned(),
-                );
-            }
-            Effect::beyond_repair(
-                "record-baseline was started",
-                "compare the trail and its log archive with what you know they should be, put them \
-                 right, and have an operator record the baseline again",
-            )
-        },
-    }
+    let (parameter, kind) = started(case);
+    Touched::new("a runbook", machine_aim(case, parameter, 6, kind), |case| {
+        let ours = &case.watch.ours;
+        let name = machine_of(case.given(started(case).0), 6).unwrap_or_default();
+        let machine = ours.machine(name).unwrap_or_default();
+        let tiers = &case.watch.tiers;
+        if tiers.is_operator(&case.call.actor) {
+            return Effect::Harmless(format!("{machine} was started by an operator"));
+        }
+        if machine != "record-baseline" {
+            // Triage and the heartbeat start runbooks.
+            return if tiers.is_responder(&case.call.actor) {
+                Effect::Harmless(format!("{machine} was started by the responder itself"))
+            } else {
+                Effect::Unclear(format!("{machine} was started by none of the operators"))
+            };
+        }
+        if !tiers.has_operators() {
+            return Effect::Unclear(
+                "a baseline was recorded, and whether by an operator is not known, since none is \
+                 configured (OperatorRoleArns)"
+                    .to_owned(),
+            );
+        }
+        Effect::beyond_repair(
+            "record-baseline was started",
+            "compare the trail and its log archive with what you know they should be, put them \
+             right, and have an operator record the baseline again",
+        )
+    })
 }
 
 fn stopped(case: &Case<'_>) -> Touched {
-    Touched {
-        thing: "an execution of the responder",
-        aim: machine_aim(case, "executionArn", 6, ":execution:"),
-        effect: |case| {
+    Touched::new(
+        "an execution of the responder",
+        machine_aim(case, "executionArn", 6, ":execution:"),
+        |case| {
             if case.watch.tiers.is_operator(&case.call.actor) {
                 return Effect::Harmless("an operator stopped an execution".to_owned());
             }
@@ -183,7 +246,7 @@ fn stopped(case: &Case<'_>) -> Touched {
                 ),
             )
         },
-    }
+    )
 }
 
 fn function(case: &Case<'_>) -> Option<Touched> {
@@ -215,11 +278,40 @@ fn function(case: &Case<'_>) -> Option<Touched> {
 }
 
 fn table_aim(case: &Case<'_>) -> Aim {
-    match (&case.watch.ours.table, case.given("tableName")) {
+    let given = case.given("tableName").or(case.given("resourceArn"));
+    match (&case.watch.ours.table, given) {
         (None, _) => Aim::Nothing,
         (Some(table), Some(given)) => Aim::at(last(given, '/') == table),
         (Some(table), None) => Aim::Unsaid(format!(":table/{table}"), ":table/"),
     }
+}
+
+/// Alarms tell people what no event does. They are named after the stack.
+fn alarms(case: &Case<'_>) -> Option<Touched> {
+    if !matches!(
+        case.name(),
+        "DeleteAlarms" | "DisableAlarmActions" | "PutMetricAlarm" | "PutAlarmMuteRule"
+    ) {
+        return None;
+    }
+    let start = format!("{}-", case.watch.ours.stack);
+    let request = &case.call.request;
+    let listed = request["alarmNames"].as_array().into_iter().flatten();
+    let listed = listed.chain(
+        request["muteTargets"]["alarmNames"]
+            .as_array()
+            .into_iter()
+            .flatten(),
+    );
+    let mut named = listed
+        .filter_map(Value::as_str)
+        .chain(case.given("alarmName"))
+        .peekable();
+    let aim = match named.peek() {
+        Some(_) => Aim::at(named.any(|name| name.starts_with(&start))),
+        None => Aim::Unsaid(format!(":alarm:{start}"), ":alarm:"),
+    };
+    Some(resource("an alarm of the responder", aim))
 }
 
 fn topic(case: &Case<'_>) -> Option<Touched> {
@@ -228,20 +320,22 @@ fn topic(case: &Case<'_>) -> Option<Touched> {
         Some(topic) => topic_aim(case, topic),
     };
     match case.name() {
-        "DeleteTopic" | "SetTopicAttributes" | "AddPermission" | "RemovePermission" => {
-            Some(resource("the responder's topic", aim))
-        }
-        "Unsubscribe" | "SetSubscriptionAttributes" => Some(Touched {
-            thing: "a subscription to the responder's topic",
+        "DeleteTopic"
+        | "SetTopicAttributes"
+        | "AddPermission"
+        | "RemovePermission"
+        | "PutDataProtectionPolicy" => Some(resource("the responder's topic", aim)),
+        "Unsubscribe" | "SetSubscriptionAttributes" => Some(Touched::new(
+            "a subscription to the responder's topic",
             aim,
-            effect: |case| {
+            |case| {
                 deployment(case).unwrap_or_else(|| {
                     Effect::Unclear(
                         "somebody who was told of incidents is not, or is told of fewer".to_owned(),
                     )
                 })
             },
-        }),
+        )),
         _ => None,
     }
 }
@@ -251,7 +345,11 @@ fn topic_aim(case: &Case<'_>, topic: &Arn) -> Aim {
         .given("subscriptionArn")
         .and_then(|arn| arn.rsplit_once(':'))
         .map(|(topic, _)| topic);
-    match case.given("topicArn").or(subscription) {
+    match case
+        .given("topicArn")
+        .or(case.given("resourceArn"))
+        .or(subscription)
+    {
         Some(given) => Aim::at(given == topic.as_str()),
         None => Aim::Unsaid(topic.to_string(), ":sns:"),
     }
@@ -307,11 +405,9 @@ fn stack(case: &Case<'_>) -> Option<Touched> {
         None => Aim::Unsaid(format!(":stack/{}/", ours.stack), ":stack/"),
     };
     if case.call.request["enableTerminationProtection"] == true {
-        return Some(Touched {
-            thing: "the responder's stack",
-            aim,
-            effect: |_| Effect::Harmless("termination protection was turned on".to_owned()),
-        });
+        return Some(Touched::new("the responder's stack", aim, |_| {
+            Effect::Harmless("termination protection was turned on".to_owned())
+        }));
     }
     Some(resource("the responder's stack", aim))
 }

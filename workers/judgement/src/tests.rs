@@ -2,8 +2,14 @@
 
 mod archive;
 mod calls;
+mod denial;
 mod ours;
+mod patients;
+mod privilege;
+mod rotation;
+mod site;
 mod trail;
+mod volume;
 
 use ::trail::Trail;
 use incident::{Recorded, Settings};
@@ -27,16 +33,14 @@ fn watch(changed: &[(&'static str, &'static str)]) -> Watch {
             (_, "DENY_POLICY_ARN") => "arn:aws:iam::aws:policy/AWSDenyAll",
             (_, "BREAK_GLASS_ARNS") => "arn:aws:iam::123456789012:user/glass",
             (_, "OPERATOR_ROLE_ARNS") => "arn:aws:iam::123456789012:role/operator",
-            (_, "SHARED_ROLE_ARNS" | "DEPLOY_ROLE_ARNS") => {
-                "arn:aws:iam::123456789012:role/ci/deploy"
+            (_, "DEPLOY_ROLE_ARNS" | "CI_ROLE_ARNS") => "arn:aws:iam::123456789012:role/ci/deploy",
+            (_, "RESPONDER_ROLES") => {
+                "notify,restore-cloudtrail,restore-detection,machine-triage,\
+                 machine-record-baseline,events"
             }
-            (_, "RESPONDER_ROLE_ARNS") => {
-                "arn:aws:iam::123456789012:role/tourniquet/guard-notify,\
-                 arn:aws:iam::123456789012:role/tourniquet/guard-restore-cloudtrail,\
-                 arn:aws:iam::123456789012:role/tourniquet/guard-machine-triage,\
-                 arn:aws:iam::123456789012:role/tourniquet/guard-machine-record-baseline,\
-                 arn:aws:iam::123456789012:role/tourniquet/guard-events"
-            }
+            (_, "AWS_REGION") => "eu-west-1",
+            (_, "PARTITION") => "aws",
+            (_, "SITE_BUCKET_NAME") => "clinic-site",
             (_, "MODE") => "enforce",
             (_, "TRAIL_ARN") => TRAIL,
             (_, "TRAIL_BUCKET_NAME") => "clinic-logs",

@@ -28,18 +28,14 @@ pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
             )
         }),
         "DeleteEventDataStore" | "StopEventDataStoreIngestion" => {
-            return Some(Touched {
-                thing: "an event data store",
-                aim: Aim::Watched,
-                effect: |_| {
-                    Effect::Unclear(
-                        "an event data store of CloudTrail Lake was stopped or deleted; none is \
+            return Some(Touched::new("an event data store", Aim::Watched, |_| {
+                Effect::Unclear(
+                    "an event data store of CloudTrail Lake was stopped or deleted; none is \
                          watched here, and it can be restored within 7 days (aws cloudtrail \
                          restore-event-data-store)"
-                            .to_owned(),
-                    )
-                },
-            });
+                        .to_owned(),
+                )
+            }));
         }
         _ => return None,
     };
@@ -51,11 +47,7 @@ pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
         (Some(trail), Some(given)) => Aim::at(names(trail, given, &case.call.region)),
         (Some(trail), None) => Aim::Unsaid(trail.arn().to_string(), ":trail/"),
     };
-    Some(Touched {
-        thing: "the watched trail",
-        aim,
-        effect,
-    })
+    Some(Touched::new("the watched trail", aim, effect))
 }
 
 /// A request may give a name or an ARN; a name means a trail of the region that answered.
@@ -69,7 +61,7 @@ fn names(trail: &TrailArn, given: &str, region: &str) -> bool {
 
 /// A setting as `UpdateTrail` names it, as the baseline does, and what another value and an empty one
 /// do to the trail.
-const SETTINGS: [(&str, &str, &str, &str); 10] = [
+const SETTINGS: [(&str, &str, &str, &str); 11] = [
     (
         "s3BucketName",
         "s3BucketName",
@@ -123,6 +115,12 @@ const SETTINGS: [(&str, &str, &str, &str); 10] = [
         "cloudWatchLogsRoleArn",
         "given another role for its log group",
         "left without a role for its log group",
+    ),
+    (
+        "recursiveLogging",
+        "recursiveLogging",
+        "made to leave out CloudTrail's own deliveries",
+        "",
     ),
     (
         "isOrganizationTrail",
@@ -232,6 +230,8 @@ fn by_value(case: &Case<'_>, parameter: &str, value: &Value, done: &'static str)
         "s3KeyPrefix" | "snsTopicName" | "cloudWatchLogsRoleArn" | "isOrganizationTrail" => {
             return None;
         }
+        // It hides deliveries that are CloudTrail's own; whether that is wanted is not known.
+        "recursiveLogging" => return Some(Change::Unknown(done)),
         _ => return Some(Change::Weaker(done)),
     };
     let given = value.as_str().unwrap_or_default();

@@ -1,7 +1,10 @@
 //! What is watched, and what may be done about it.
 
-use incident::{Arn, BadSetting, Mode, RoleArn, Settings, Tiers, TrailArn};
+use detection::Rule;
+use incident::{Arn, BadSetting, Mode, Principal, RoleArn, Settings, Tiers, TrailArn};
 use log_archive::Names;
+
+use crate::{Patients, Site, privilege};
 
 /// What is watched, and what may be done about it.
 #[derive(Debug, Clone)]
@@ -14,12 +17,19 @@ pub struct Watch {
     pub trail: Option<TrailArn>,
     /// Where its log files are kept.
     pub archive: Names,
+    /// The site; none is watched when none is given.
+    pub site: Option<Site>,
+    /// The patients' table; none is watched when none is given.
+    pub patients: Option<Patients>,
+    /// Who may give privileges: administrators of IAM, and CI/CD.
+    pub givers: Vec<Principal>,
     /// The responder itself.
     pub ours: Ours,
 }
 
 impl Watch {
-    /// Reads `MODE`, `TRAIL_ARN`, and what [`Tiers`], [`Names`] and [`Ours`] read.
+    /// Reads `MODE`, `TRAIL_ARN`, `IAM_ADMIN_ARNS`, `CI_ROLE_ARNS`, and what [`Tiers`], [`Names`],
+    /// [`Site`], [`Patients`] and [`Ours`] read.
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
@@ -32,6 +42,9 @@ impl Watch {
             mode: settings.required("MODE")?,
             trail: settings.optional("TRAIL_ARN")?,
             archive: Names::from_settings(settings)?,
+            site: Site::from_settings(settings)?,
+            patients: Patients::from_settings(settings)?,
+            givers: privilege::givers(settings)?,
             ours: Ours::from_settings(settings)?,
         })
     }
@@ -42,8 +55,8 @@ impl Watch {
 pub struct Ours {
     /// The stack.
     pub stack: String,
-    /// The rules that watch.
-    pub rules: Vec<String>,
+    /// The rules that watch, as they were deployed.
+    pub rules: Vec<Rule>,
     /// The roles of workers, machines and rules.
     pub roles: Vec<RoleArn>,
     /// The ledger's table.
@@ -57,8 +70,8 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// Reads `STACK_NAME`, `RESPONDER_ROLE_ARNS`, `DEPLOY_ROLE_ARNS` and, where they are given,
-    /// `LEDGER_TABLE`, `TOPIC_ARN` and `UNDELIVERED_EVENTS_ARN`.
+    /// Reads `STACK_NAME`, `DEPLOY_ROLE_ARNS`, what [`detection::rules`] and
+    /// [`incident::responder_roles`] read and, where they are given, `LEDGER_TABLE` and `TOPIC_ARN`.
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
@@ -68,8 +81,8 @@ impl Ours {
     {
         Ok(Self {
             stack: settings.required("STACK_NAME")?,
-            rules: detection::names(settings)?,
-            roles: settings.list("RESPONDER_ROLE_ARNS")?,
+            rules: detection::rules(settings)?,
+            roles: incident::responder_roles(settings)?,
             table: settings.optional("LEDGER_TABLE")?,
             topic: settings.optional("TOPIC_ARN")?,
             queue: settings.optional("UNDELIVERED_EVENTS_ARN")?,
@@ -84,12 +97,17 @@ impl Ours {
 
     /// A machine's role has its name with `machine-` after the stack's.
     pub(crate) fn has_machine(&self, name: &str) -> bool {
-        self.machine(name)
+        self.own(name)
             .is_some_and(|machine| self.has_role(&self.machine_role(machine)))
     }
 
     /// A machine's name without the stack's.
     pub(crate) fn machine<'a>(&self, name: &'a str) -> Option<&'a str> {
+        self.own(name)
+    }
+
+    /// The name of something of ours without the stack's.
+    pub(crate) fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
         name.strip_prefix(self.stack.as_str())?.strip_prefix('-')
     }
 

@@ -28,7 +28,76 @@ impl Part {
     }
 }
 
+/// What is recorded of one part of a trail, as it is written: it may not be readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    part: Part,
+    baseline: Option<String>,
+    intended: Option<String>,
+    by: Option<String>,
+    at: Option<String>,
+}
+
+impl Record {
+    /// What it says.
+    ///
+    /// # Errors
+    /// [`Failure::Rejected`] when it is no such record.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<Recorded<T>, Failure> {
+        let unreadable = |why: &dyn std::fmt::Display| {
+            let part = self.part.as_str();
+            Failure::Rejected(format!(
+                "the baseline of the {part} is not readable: {why}; record it anew"
+            ))
+        };
+        let read = |json: &String| serde_json::from_str(json).map_err(|error| unreadable(&error));
+        let baseline = self.baseline.as_ref();
+        let baseline = baseline.ok_or_else(|| unreadable(&"there is none"))?;
+        Ok(Recorded {
+            baseline: read(baseline)?,
+            intended: self.intended.as_ref().map(read).transpose()?,
+        })
+    }
+
+    /// The execution that recorded it, as far as it says.
+    #[must_use]
+    pub fn by(&self) -> Option<&str> {
+        self.by.as_deref()
+    }
+
+    /// When it was recorded, as far as it says.
+    #[must_use]
+    pub fn at(&self) -> Option<Timestamp> {
+        self.at.as_ref()?.parse().ok()
+    }
+
+    /// All that is written in it, by which it can be told from another.
+    #[must_use]
+    pub fn written(&self) -> [&str; 4] {
+        [&self.baseline, &self.intended, &self.by, &self.at]
+            .map(|written| written.as_deref().unwrap_or_default())
+    }
+}
+
 impl Ledger {
+    /// What is recorded of one part of a trail, readable or not; none when nobody has recorded it.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn record_of(&self, trail: &TrailArn, part: Part) -> Result<Option<Record>, Failure> {
+        let item = self.get(&pk(trail), part.as_str()).await?;
+        Ok(item.map(|item| {
+            let written = |name| text_of(&item, name).map(str::to_owned);
+            Record {
+                part,
+                baseline: written("baseline"),
+                intended: written("intended"),
+                by: written("recordedBy"),
+                at: written("recordedAt"),
+            }
+        }))
+    }
+
     /// What is recorded of one part of a trail; none when nobody has recorded it.
     ///
     /// # Errors
@@ -38,24 +107,12 @@ impl Ledger {
         trail: &TrailArn,
         part: Part,
     ) -> Result<Option<Recorded<T>>, Failure> {
-        let Some(item) = self.get(&pk(trail), part.as_str()).await? else {
-            return Ok(None);
-        };
-        let unreadable = |why: &dyn std::fmt::Display| {
-            let part = part.as_str();
-            Failure::Rejected(format!(
-                "the baseline of the {part} is not readable: {why}; record it anew"
-            ))
-        };
-        let read = |json: &str| serde_json::from_str(json).map_err(|error| unreadable(&error));
-        let baseline = text_of(&item, "baseline").ok_or_else(|| unreadable(&"there is none"))?;
-        Ok(Some(Recorded {
-            baseline: read(baseline)?,
-            intended: text_of(&item, "intended").map(read).transpose()?,
-        }))
+        let record = self.record_of(trail, part).await?;
+        record.map(|record| record.read()).transpose()
     }
 
-    /// Replaces what is recorded of one part of a trail; `by` names the run that recorded it.
+    /// Replaces what is recorded of one part of a trail; `by` is the execution that
+    /// records it.
     ///
     /// # Errors
     /// When the ledger cannot be written.

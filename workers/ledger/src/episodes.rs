@@ -1,4 +1,5 @@
-//! Since when a trail is not as recorded, so that people are told once and reminded, not flooded.
+//! What the heartbeat knows of a trail from before: since when it is not as recorded, so that people
+//! are told once and reminded, not flooded; and what one heartbeat leaves for the next.
 
 use incident::TrailArn;
 use serde::{Serialize, de::DeserializeOwned};
@@ -9,7 +10,8 @@ use crate::{
     item::{json_of, key, text},
 };
 
-const SK: &str = "episode";
+const EPISODE: &str = "episode";
+const HEARTBEAT: &str = "heartbeat";
 
 impl Ledger {
     /// What `save_episode` saved last of a trail; none when no episode lasts.
@@ -20,10 +22,10 @@ impl Ledger {
         &self,
         trail: &TrailArn,
     ) -> Result<Option<T>, Failure> {
-        let Some(item) = self.get(&pk(trail), SK).await? else {
+        let Some(item) = self.get(&pk(trail), EPISODE).await? else {
             return Ok(None);
         };
-        serde_json::from_value(json_of(&item, "episode")?)
+        serde_json::from_value(json_of(&item, EPISODE)?)
             .map(Some)
             .map_err(|error| Failure::Rejected(format!("the episode is not readable: {error}")))
     }
@@ -37,11 +39,7 @@ impl Ledger {
         trail: &TrailArn,
         episode: &T,
     ) -> Result<(), Failure> {
-        let json = serde_json::to_string(episode)
-            .map_err(|error| Failure::Rejected(format!("the episode is not JSON: {error}")))?;
-        let mut item = key(&pk(trail), SK);
-        item.insert("episode".to_owned(), text(json));
-        self.put(item).await
+        self.save(trail, EPISODE, episode).await
     }
 
     /// Ends the episode of a trail. Repeating it changes nothing.
@@ -52,11 +50,49 @@ impl Ledger {
         self.client
             .delete_item()
             .table_name(&self.table)
-            .set_key(Some(key(&pk(trail), SK)))
+            .set_key(Some(key(&pk(trail), EPISODE)))
             .send()
             .await
             .map(|_| ())
             .map_err(|error| Failure::aws("dynamodb:DeleteItem", &error))
+    }
+
+    /// What `save_heartbeat` saved last of a trail; none when there is none, or none that is
+    /// readable.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn heartbeat<T: DeserializeOwned>(
+        &self,
+        trail: &TrailArn,
+    ) -> Result<Option<T>, Failure> {
+        let item = self.get(&pk(trail), HEARTBEAT).await?;
+        Ok(item.and_then(|item| serde_json::from_value(json_of(&item, HEARTBEAT).ok()?).ok()))
+    }
+
+    /// Leaves something of a trail for the next heartbeat.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn save_heartbeat<T: Serialize>(
+        &self,
+        trail: &TrailArn,
+        heartbeat: &T,
+    ) -> Result<(), Failure> {
+        self.save(trail, HEARTBEAT, heartbeat).await
+    }
+
+    async fn save<T: Serialize>(
+        &self,
+        trail: &TrailArn,
+        what: &'static str,
+        value: &T,
+    ) -> Result<(), Failure> {
+        let json = serde_json::to_string(value)
+            .map_err(|error| Failure::Rejected(format!("the {what} is not JSON: {error}")))?;
+        let mut item = key(&pk(trail), what);
+        item.insert(what.to_owned(), text(json));
+        self.put(item).await
     }
 }
 

@@ -5,9 +5,11 @@
 //! | incident | `incident#<id>` | `open-incident`, `close-incident` |
 //! | claim on an actor | `claim#<actor>` | `open-incident`, `close-incident`, an undo |
 //! | hold on a principal or resource | `hold#<resource>`, `<mechanism>` | whatever changes it |
+//! | what we wrote over an object | `written#<object>`, `<time> <incident>` | `quarantine-object` |
 //! | containments of the last hour | `budget` | `open-incident` |
 //! | what was recorded of a trail | `baseline#<trail>`, `trail` or `archive` | `record-baseline` |
 //! | how long a trail deviates from it | `deviation#<trail>`, `episode` | `check-trails` |
+//! | what one heartbeat leaves for the next | `deviation#<trail>`, `heartbeat` | `check-trails` |
 //! | message already sent | `told#<message>` | `notify` |
 //!
 //! Containment never waits for its own bookkeeping: every call is short ([`worker::LEDGER`]), and
@@ -22,12 +24,14 @@ mod incidents;
 mod item;
 mod notes;
 mod undo;
+mod written;
 
-pub use baselines::Part;
+pub use baselines::{Part, Record};
 pub use budget::Budget;
 pub use claims::{Claim, Claimant};
 pub use holds::{Done, Hold, Holds, Release};
 pub use undo::Undo;
+pub use written::{Held, Source, Writing};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;

@@ -530,9 +530,24 @@ mod of_a_trail {
             expected.extend(item([("intended", r#"{"bucket":"more"}"#)]));
             record(&recorded, &expected).await.unwrap();
 
-            let found = at_key(pk, sk, expected);
-            let read = ledger(&[&found]).recorded(&trail(), part).await;
+            let (found, again) = (at_key(pk, sk, expected.clone()), at_key(pk, sk, expected));
+            let ledger = ledger(&[&found, &again]);
+            let read = ledger.recorded(&trail(), part).await;
             assert_eq!(read.unwrap(), Some(recorded));
+            let record = ledger.record_of(&trail(), part).await.unwrap().unwrap();
+            assert_eq!(
+                (record.by(), record.at()),
+                (Some("i-1"), Some(at("03:00:00")))
+            );
+            assert_eq!(
+                record.written(),
+                [
+                    r#"{"bucket":"logs"}"#,
+                    r#"{"bucket":"more"}"#,
+                    "i-1",
+                    "2026-11-25T03:00:00Z"
+                ]
+            );
         }
     }
 
@@ -599,6 +614,33 @@ mod of_a_trail {
             let found = found(broken);
             let episode = ledger(&[&found]).episode::<Vec<String>>(&trail()).await;
             assert_eq!(episode.unwrap_err().name(), "Rejected");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_not_readable_is_still_told_from_another() {
+        let broken = item([("baseline", "{"), ("recordedAt", "today")]);
+        let found = found(broken);
+        let record = ledger(&[&found]).record_of(&trail(), Part::Trail).await;
+        let record = record.unwrap().unwrap();
+        assert_eq!((record.by(), record.at()), (None, None));
+        assert_eq!(record.written(), ["{", "", "", "today"]);
+        let read = record.read::<Value>();
+        assert_eq!(read.unwrap_err().name(), "Rejected");
+    }
+
+    #[tokio::test]
+    async fn what_a_heartbeat_leaves_the_next_one_finds() {
+        let pk = "deviation#arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
+        let left = item([("pk", pk), ("sk", "heartbeat"), ("heartbeat", "[1]")]);
+        let broken = item([("heartbeat", "[\"one\"]")]);
+        let (saved, there) = (put(left.clone()), at_key(pk, "heartbeat", left));
+        let (none, broken) = (nothing(), found(broken));
+        let ledger = ledger(&[&saved, &there, &none, &broken]);
+        ledger.save_heartbeat(&trail(), &vec![1]).await.unwrap();
+        for found in [Some(vec![1]), None, None] {
+            let heartbeat = ledger.heartbeat::<Vec<u8>>(&trail()).await;
+            assert_eq!(heartbeat.unwrap(), found);
         }
     }
 

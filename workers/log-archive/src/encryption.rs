@@ -7,7 +7,7 @@ use incident::Arn;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::lifecycle::event;
+use crate::{Names, lifecycle::event};
 
 /// How a bucket encrypts objects that do not say it themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,51 @@ impl Encryption {
     pub fn is_foreign(&self, account: &str) -> bool {
         let key = self.kms_key.as_ref().and_then(|key| key.parse().ok());
         key.is_some_and(|key: Arn| key.account() != account)
+    }
+
+    /// Whether it is the recorded one, or a stronger one: by KMS where S3 used its own key, and then
+    /// with the trail's key or S3's own in KMS, never with another; no kind of encryption may be
+    /// chosen that could not be before.
+    #[must_use]
+    pub fn is_no_weaker(&self, recorded: &Self, names: &Names) -> bool {
+        if self == recorded {
+            return true;
+        }
+        // S3 writes an empty list as one of nothing.
+        let blocks = |kind: &String| kind == "NONE" || self.blocked_encryption_types.contains(kind);
+        let mut blocked = recorded.blocked_encryption_types.iter();
+        let (Some(now), Some(before)) = (self.strength(), recorded.strength()) else {
+            return false;
+        };
+        let same_key = now == before
+            && self.kms_key == recorded.kms_key
+            && self.bucket_key_enabled == recorded.bucket_key_enabled;
+        blocked.all(blocks) && (same_key || now > before && self.has_known_key(recorded, names))
+    }
+
+    fn strength(&self) -> Option<u8> {
+        let known = ["AES256", "aws:kms", "aws:kms:dsse"];
+        let at = known.iter().position(|known| *known == self.algorithm)?;
+        u8::try_from(at).ok()
+    }
+
+    fn has_known_key(&self, recorded: &Self, names: &Names) -> bool {
+        if recorded.kms_key.is_some() && self.kms_key == recorded.kms_key {
+            return true;
+        }
+        let Some(key) = &self.kms_key else {
+            // S3's own, which is a weaker one than the key that is recorded.
+            return recorded.kms_key.is_none();
+        };
+        let of_trail = names
+            .key
+            .as_ref()
+            .is_some_and(|trails| key == trails.arn().as_str() || key == trails.name());
+        let of_s3 = key == "alias/aws/s3"
+            || key.parse().is_ok_and(|arn: Arn| {
+                arn.account() == names.account && arn.resource() == "alias/aws/s3"
+            });
+        of_trail || of_s3 && recorded.kms_key.is_none()
     }
 
     /// What S3 answered; none when it has no rule.
@@ -157,6 +202,77 @@ mod tests {
             given.kms_key = Some(key.to_owned());
             assert!(!given.is_foreign("123456789012"));
         }
+    }
+
+    #[test]
+    fn encryption_may_become_stronger_with_a_key_that_is_known() {
+        const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/k";
+        const S3S: &str = "arn:aws:kms:eu-west-1:123456789012:alias/aws/s3";
+        let names = Names {
+            account: "123456789012".to_owned(),
+            bucket: None,
+            key: Some(KEY.parse().unwrap()),
+            log_group: None,
+            min_retention_days: 365,
+        };
+        let of = |algorithm: &str, key: Option<&str>| Encryption {
+            algorithm: algorithm.to_owned(),
+            kms_key: key.map(str::to_owned),
+            ..Encryption::default()
+        };
+        let (plain, kms) = (Encryption::default(), "aws:kms");
+        for (now, recorded, fits) in [
+            (plain.clone(), plain.clone(), true),
+            (of(kms, None), plain.clone(), true),
+            (of(kms, Some(KEY)), plain.clone(), true),
+            (of(kms, Some("k")), plain.clone(), true),
+            (of(kms, Some("alias/aws/s3")), plain.clone(), true),
+            (of(kms, Some(S3S)), plain.clone(), true),
+            (of("aws:kms:dsse", Some(KEY)), of(kms, Some(KEY)), true),
+            (of("aws:kms:dsse", Some(KEY)), of(kms, None), true),
+            (of("aws:kms:dsse", Some("own")), of(kms, Some("own")), true),
+            // Another key, be it of this account.
+            (of(kms, Some("other")), plain.clone(), false),
+            (
+                of(kms, Some(&KEY.replace("123", "666"))),
+                plain.clone(),
+                false,
+            ),
+            (
+                of(kms, Some(&S3S.replace("123", "666"))),
+                plain.clone(),
+                false,
+            ),
+            (of(kms, Some("other")), of(kms, Some(KEY)), false),
+            (of("aws:kms:dsse", Some("other")), of(kms, Some(KEY)), false),
+            (of("aws:kms:dsse", None), of(kms, Some(KEY)), false),
+            // Weaker.
+            (plain.clone(), of(kms, None), false),
+            (of(kms, None), of(kms, Some(KEY)), false),
+            (of("rot13", Some(KEY)), plain.clone(), false),
+        ] {
+            assert_eq!(
+                now.is_no_weaker(&recorded, &names),
+                fits,
+                "{now:?} {recorded:?}"
+            );
+        }
+
+        let blocking = |kinds: &[&str], encryption: Encryption| Encryption {
+            blocked_encryption_types: kinds.iter().map(ToString::to_string).collect(),
+            ..encryption
+        };
+        let sse_c = || blocking(&["SSE-C"], plain.clone());
+        assert!(sse_c().is_no_weaker(&plain, &names));
+        assert!(!plain.is_no_weaker(&sse_c(), &names));
+        assert!(!of(kms, Some(KEY)).is_no_weaker(&sse_c(), &names));
+        assert!(plain.is_no_weaker(&blocking(&["NONE"], plain.clone()), &names));
+        let cheaper = Encryption {
+            bucket_key_enabled: true,
+            ..of(kms, Some(KEY))
+        };
+        assert!(!cheaper.is_no_weaker(&of(kms, Some(KEY)), &names));
+        assert!(cheaper.is_no_weaker(&plain, &names));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use worker::Failure;
 
-use crate::{Archive, Encryption, Names, Versioning, policy};
+use crate::{Archive, Encryption, Names, Versioning, Watched, policy};
 
 /// What is there of a log archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,7 +81,9 @@ impl Property {
         Self::BucketEncryption,
     ];
 
-    fn name(self) -> &'static str {
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::BucketPolicy => "the policy of the log bucket",
             Self::BucketLifecycle => "the lifecycle of the log bucket",
@@ -96,23 +98,22 @@ impl Property {
 
 impl Found {
     /// What it should be by what is recorded of it. What is stronger stays as it is: log files kept
-    /// longer (than `min_retention_days`, or than is recorded where that is less), versioning on.
+    /// longer (than `min_retention_days`, or than is recorded where that is less), events too,
+    /// versioning on, a bucket policy or an encryption that is no weaker.
     ///
     /// Where another bucket, key or log group is watched than is recorded, nothing is known of the
     /// new one, and it should be as it is.
     #[must_use]
-    pub fn should_be(
+    pub fn should_be<'a>(
         &self,
         recorded: &Recorded<Archive>,
-        names: &Names,
+        watched: impl Into<Watched<'a>>,
         now: Timestamp,
     ) -> Archive {
         let is = &self.archive;
-        let about = |test: &dyn Fn(&Archive) -> bool| -> Vec<&Archive> {
-            let intended = recorded.intended.as_ref();
-            let both = std::iter::once(&recorded.baseline).chain(intended);
-            both.filter(|archive| test(archive)).collect()
-        };
+        let watched = watched.into();
+        let names = watched.names;
+        let about = |test: &dyn Fn(&Archive) -> bool| about(recorded, test);
         let mut expected = Archive {
             bucket: recorded.baseline.bucket.clone(),
             key: recorded.baseline.key.clone(),
@@ -123,7 +124,7 @@ impl Found {
         if !recorded.is_empty() {
             expected.bucket.clone_from(&is.bucket);
         }
-        if let Some(it) = unless(&recorded, |it| is.has_bucket_policy_of(it)) {
+        if let Some(it) = unless(&recorded, |it| is.has_no_weaker_policy_than(it, watched)) {
             expected.bucket_policy.clone_from(&it.bucket_policy);
         }
         if let Some(it) = unless(&recorded, |it| is.keeps_as_long_as(it, names, now)) {
@@ -132,7 +133,8 @@ impl Found {
         if let Some(it) = unless(&recorded, |it| is.keeps_versions_as(it)) {
             expected.bucket_versioning = it.bucket_versioning;
         }
-        if let Some(it) = unless(&recorded, |it| is.encrypts() == it.encrypts()) {
+        let encrypts = |it: &Archive| is.encrypts().is_no_weaker(&it.encrypts(), names);
+        if let Some(it) = unless(&recorded, encrypts) {
             expected.bucket_encryption.clone_from(&it.bucket_encryption);
         }
         let recorded = about(&|it| it.key == is.key);
@@ -151,6 +153,35 @@ impl Found {
             expected.log_retention_days = it.log_retention_days;
         }
         expected
+    }
+
+    /// Which parts are stronger than anything that is recorded of them, and stay so.
+    #[must_use]
+    pub fn stronger<'a>(
+        &self,
+        recorded: &Recorded<Archive>,
+        watched: impl Into<Watched<'a>>,
+        now: Timestamp,
+    ) -> Vec<Property> {
+        let is = &self.archive;
+        let expected = self.should_be(recorded, watched, now);
+        let mut parts = [&Property::OF_BUCKET[..], &[Property::LogGroup]].concat();
+        parts.retain(|part| {
+            let recorded = match part {
+                Property::LogGroup => about(recorded, &|it| it.log_group == is.log_group),
+                _ => about(recorded, &|it| it.bucket == is.bucket),
+            };
+            let is_other = |it: &&Archive| {
+                self.differs(*part, it)
+                    && match part {
+                        Property::BucketLifecycle => is.outlasts(it, now),
+                        Property::BucketVersioning => is.bucket_versioning == Versioning::Enabled,
+                        _ => true,
+                    }
+            };
+            !recorded.is_empty() && !self.differs(*part, &expected) && recorded.iter().all(is_other)
+        });
+        parts
     }
 
     /// What it should be where nobody recorded anything: as it is, but with versioning turned on
@@ -201,6 +232,12 @@ impl Found {
 
 const ENCRYPTS_FOR_OTHERS: &str = "the log bucket encrypts with a key of another account";
 
+/// What is recorded of what is there, as `test` tells.
+fn about<'a>(recorded: &'a Recorded<Archive>, test: &dyn Fn(&Archive) -> bool) -> Vec<&'a Archive> {
+    let both = std::iter::once(&recorded.baseline).chain(&recorded.intended);
+    both.filter(|archive| test(archive)).collect()
+}
+
 /// What is recorded first, unless what is there fits something recorded.
 fn unless<'a>(recorded: &[&'a Archive], fits: impl Fn(&Archive) -> bool) -> Option<&'a Archive> {
     let first = recorded.first().copied();
@@ -211,11 +248,13 @@ impl Archive {
     /// Why CloudTrail could not write to an archive with these settings, or not for long enough;
     /// nothing when it could. That everything is there, [`Found::deviations`] tells.
     #[must_use]
-    pub fn health(&self, names: &Names, now: Timestamp) -> Vec<String> {
+    pub fn health<'a>(&self, watched: impl Into<Watched<'a>>, now: Timestamp) -> Vec<String> {
+        let watched = watched.into();
+        let (names, delivery) = (watched.names, watched.delivery());
         let mut ill = Vec::new();
         if let Some(bucket) = &self.bucket {
             let policy = self.bucket_policy.as_ref();
-            if !policy.is_some_and(|policy| policy::lets_cloudtrail_write(policy, bucket)) {
+            if !policy.is_some_and(|policy| delivery.may_write(policy, bucket)) {
                 ill.push("the policy of the log bucket does not let CloudTrail write".to_owned());
             }
             let fewest = names.min_retention_days;
@@ -231,7 +270,7 @@ impl Archive {
         }
         if self.key.is_some() {
             let policy = self.key_policy.as_ref();
-            if !policy.is_some_and(policy::lets_cloudtrail_encrypt) {
+            if !policy.is_some_and(|policy| delivery.may_encrypt(policy)) {
                 ill.push(
                     "the policy of the trail's key does not let CloudTrail encrypt".to_owned(),
                 );
@@ -255,6 +294,17 @@ impl Archive {
         same_policy(self.bucket_policy.as_ref(), other.bucket_policy.as_ref())
     }
 
+    fn has_no_weaker_policy_than(&self, recorded: &Self, watched: Watched<'_>) -> bool {
+        let (policy, recorded) = (self.bucket_policy.as_ref(), recorded.bucket_policy.as_ref());
+        let bucket = self.bucket.as_deref().unwrap_or_default();
+        match (policy, recorded) {
+            (Some(policy), Some(recorded)) => {
+                watched.delivery().is_no_weaker(policy, recorded, bucket)
+            }
+            _ => policy == recorded,
+        }
+    }
+
     fn has_key_policy_of(&self, other: &Self) -> bool {
         same_policy(self.key_policy.as_ref(), other.key_policy.as_ref())
     }
@@ -264,6 +314,12 @@ impl Archive {
         let recorded = recorded.bucket_lifecycle.earliest_expiry_days(now);
         let enough = names.min_retention_days;
         !self.expires_within(recorded.map_or(enough, |days| days.min(enough)), now)
+    }
+
+    /// Whether log files are kept for longer than in `recorded`.
+    fn outlasts(&self, recorded: &Self, now: Timestamp) -> bool {
+        let days = |archive: &Self| archive.bucket_lifecycle.earliest_expiry_days(now);
+        days(recorded).is_some_and(|recorded| days(self).is_none_or(|days| days > recorded))
     }
 
     /// Versioning that was ever on can be suspended only; both keep nothing new.

@@ -1,6 +1,8 @@
 //! Which bucket, key and log group are a trail's.
 
-use incident::{BadSetting, KeyArn, Settings};
+use incident::{BadSetting, KeyArn, Settings, TrailArn};
+
+use crate::policy::Delivery;
 
 /// The names that the template takes; what it is not given is not watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,58 @@ impl Names {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bucket.is_none() && self.key.is_none() && self.log_group.is_none()
+    }
+
+    /// The names, as those of `trail`.
+    #[must_use]
+    pub fn of<'a>(&'a self, trail: &'a TrailArn) -> Watched<'a> {
+        Watched {
+            trail: Some(trail),
+            ..self.into()
+        }
+    }
+}
+
+/// What is watched, and the trail that writes there, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched<'a> {
+    /// The names.
+    pub names: &'a Names,
+    /// The trail.
+    pub trail: Option<&'a TrailArn>,
+    /// What the keys of its files start with; an empty text for nothing.
+    pub prefix: Option<&'a str>,
+}
+
+impl<'a> Watched<'a> {
+    /// The same, of a trail with this prefix; an empty text for none.
+    #[must_use]
+    pub fn under(self, prefix: &'a str) -> Self {
+        Self {
+            prefix: Some(prefix),
+            ..self
+        }
+    }
+
+    /// What is delivered there.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery<'a> {
+        Delivery {
+            account: Some(&self.names.account),
+            trail: self.trail,
+            prefix: self.prefix,
+        }
+    }
+}
+
+impl<'a> From<&'a Names> for Watched<'a> {
+    /// Of nobody knows which trail.
+    fn from(names: &'a Names) -> Self {
+        Self {
+            names,
+            trail: None,
+            prefix: None,
+        }
     }
 }
 

@@ -1,84 +1,158 @@
-//! What the policies of a log bucket and of a trail's key let CloudTrail do.
+//! What the policies of a log bucket and of a trail's key let CloudTrail do, and whether a policy is
+//! as strong as the recorded one.
 //!
 //! **Understood.** A policy lets CloudTrail do something when an `Allow` gives it and no `Deny`
 //! takes it. The principal is CloudTrail's service principal or everybody; actions are compared
-//! without case and with wildcards; resources with wildcards, in any partition. Conditions are
-//! decided by what is known of CloudTrail's calls: they come over TLS, by an AWS service, with the
-//! ACL `bucket-owner-full-control`; they carry no principal ARN, organization, tag, user or VPC; and
-//! where the policy asks which trail or account a call is made for (`aws:SourceArn` and the like, or
-//! the encryption context of the trail), it is taken to be the right one.
+//! without case and with wildcards; resources with wildcards, in any partition. Log files are those
+//! under `<prefix>/AWSLogs/<account>/`, as far as [`Delivery`] knows these. Conditions are decided by
+//! what is known of CloudTrail's calls: they come over TLS, by an AWS service, with the ACL
+//! `bucket-owner-full-control`; they carry no principal ARN, organization, tag, user or VPC; and
+//! `aws:SourceArn` is the trail's (the encryption context of the key too), `aws:SourceAccount` its
+//! account.
 //!
 //! **In doubt it does not let.** An `Allow` counts when all of its conditions hold for certain, and
 //! never with `NotPrincipal`, `NotAction` or `NotResource`. A `Deny` counts unless one of its
 //! conditions fails for certain; with `NotPrincipal`, `NotAction` or `NotResource`, unless that
-//! leaves CloudTrail out. A `Deny` on some of the bucket's objects counts as one on all of them.
+//! leaves CloudTrail out. A `Deny` on some of the log files counts as one on all of them.
 //!
-//! **Not understood**: policy variables, which are taken as plain text; which trail or account a
-//! condition names; which prefix an `Allow` is about; everything that is no policy of this bucket or
-//! key, such as organization policies, ACLs and grants.
+//! **Not understood**: policy variables, which are taken as plain text; everything that is no policy
+//! of this bucket or key, such as organization policies, ACLs and grants.
 
-mod condition;
+mod caller;
 mod glob;
 
 use std::collections::BTreeSet;
 
+use incident::TrailArn;
 use serde_json::{Map, Value, json};
 
-const CLOUDTRAIL: &str = "cloudtrail.amazonaws.com";
+use caller::Caller;
 
-/// Whether a bucket policy lets CloudTrail put log files into `bucket`, which takes
-/// `s3:GetBucketAcl` on the bucket and `s3:PutObject` on objects in it.
-#[must_use]
-pub fn lets_cloudtrail_write(policy: &Value, bucket: &str) -> bool {
-    lets(policy, "s3:GetBucketAcl", Resource::Bucket(bucket))
-        && lets(policy, "s3:PutObject", Resource::Objects(bucket))
+/// What our roles call on the bucket itself, to compare it and to put it back.
+const OUR_CALLS: [&str; 9] = [
+    "s3:GetBucketPolicy",
+    "s3:GetBucketVersioning",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:ListBucket",
+    "s3:PutBucketPolicy",
+    "s3:PutBucketVersioning",
+    "s3:PutEncryptionConfiguration",
+    "s3:PutLifecycleConfiguration",
+];
+
+/// Whose log files are delivered, as far as it is known. What is not known is taken to be as the
+/// policy asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Delivery<'a> {
+    /// The account that is recorded, which is also the one that owns the bucket.
+    pub account: Option<&'a str>,
+    /// The trail that records it.
+    pub trail: Option<&'a TrailArn>,
+    /// What the keys of its files start with; an empty text for nothing.
+    pub prefix: Option<&'a str>,
 }
 
-/// Whether a key policy lets CloudTrail encrypt with the key, which takes `kms:GenerateDataKey`.
+impl Delivery<'_> {
+    /// Whether a bucket policy lets CloudTrail put the log files into `bucket`, which takes
+    /// `s3:GetBucketAcl` on the bucket and `s3:PutObject` on them.
+    #[must_use]
+    pub fn may_write(&self, policy: &Value, bucket: &str) -> bool {
+        let lets = |action, resource| lets(policy, Caller::CloudTrail(self), action, resource);
+        lets("s3:GetBucketAcl", Resource::Bucket(bucket))
+            && lets("s3:PutObject", Resource::LogFiles(bucket, self))
+    }
+
+    /// Whether a key policy lets CloudTrail encrypt with the key, which takes `kms:GenerateDataKey`.
+    #[must_use]
+    pub fn may_encrypt(&self, policy: &Value) -> bool {
+        let caller = Caller::CloudTrail(self);
+        lets(policy, caller, "kms:GenerateDataKey", Resource::ThisKey)
+    }
+
+    /// Whether a bucket policy is the recorded one, or that with nothing but denials more, of which
+    /// none reaches CloudTrail's delivery nor our own roles' work on `bucket`. In doubt one does.
+    #[must_use]
+    pub fn is_no_weaker(&self, policy: &Value, recorded: &Value, bucket: &str) -> bool {
+        let (now, before) = (statements(policy), statements(recorded));
+        let kept: BTreeSet<_> = before.iter().map(|(_, canonical)| canonical).collect();
+        let all: BTreeSet<_> = now.iter().map(|(_, canonical)| canonical).collect();
+        let mut more = now
+            .iter()
+            .filter(|(_, canonical)| !kept.contains(canonical));
+        version(policy) == version(recorded)
+            && kept.is_subset(&all)
+            && more.all(|(statement, _)| self.only_denies_others(statement, bucket))
+    }
+
+    fn only_denies_others(&self, statement: &Value, bucket: &str) -> bool {
+        let denies = |caller, action, resource| denies(statement, caller, action, resource);
+        let cloudtrail = Caller::CloudTrail(self);
+        let ours = Caller::Responder(self.account);
+        let (whole, files) = (Resource::Bucket(bucket), Resource::LogFiles(bucket, self));
+        statement["Effect"] == "Deny"
+            && !denies(cloudtrail, "s3:GetBucketAcl", whole)
+            && !denies(cloudtrail, "s3:PutObject", files)
+            && !denies(ours, "s3:GetObject", files)
+            && !OUR_CALLS.iter().any(|call| denies(ours, call, whole))
+    }
+}
+
+/// [`Delivery::may_write`] of nobody knows whose log files.
+#[must_use]
+pub fn lets_cloudtrail_write(policy: &Value, bucket: &str) -> bool {
+    Delivery::default().may_write(policy, bucket)
+}
+
+/// [`Delivery::may_encrypt`] of nobody knows whose log files.
 #[must_use]
 pub fn lets_cloudtrail_encrypt(policy: &Value) -> bool {
-    lets(policy, "kms:GenerateDataKey", Resource::ThisKey)
+    Delivery::default().may_encrypt(policy)
 }
 
 /// Whether two policies mean the same: the order of statements and lists, a text for a list of one,
 /// an account for its root, the case of actions, and names of statements make no difference.
 #[must_use]
 pub fn same(a: &Value, b: &Value) -> bool {
-    canonical(a) == canonical(b)
+    let meant = |policy| -> BTreeSet<_> {
+        let statements = statements(policy).into_iter();
+        statements.map(|(_, canonical)| canonical).collect()
+    };
+    version(a) == version(b) && meant(a) == meant(b)
 }
 
 /// What a call is about.
 #[derive(Clone, Copy)]
 enum Resource<'a> {
     Bucket(&'a str),
-    /// Some objects in a bucket, nobody says which.
-    Objects(&'a str),
+    /// The log files in a bucket.
+    LogFiles(&'a str, &'a Delivery<'a>),
     /// A key policy is about no other key.
     ThisKey,
 }
 
-fn lets(policy: &Value, action: &str, resource: Resource<'_>) -> bool {
+fn lets(policy: &Value, caller: Caller<'_>, action: &str, resource: Resource<'_>) -> bool {
     let statements = list(&policy["Statement"]);
-    let allows = |statement: &Value| allows(statement, action, resource);
-    let denies = |statement: &Value| denies(statement, action, resource);
+    let allows = |statement: &Value| allows(statement, caller, action, resource);
+    let denies = |statement: &Value| denies(statement, caller, action, resource);
     statements.iter().any(allows) && !statements.iter().any(denies)
 }
 
-fn allows(statement: &Value, action: &str, resource: Resource<'_>) -> bool {
+fn allows(statement: &Value, caller: Caller<'_>, action: &str, resource: Resource<'_>) -> bool {
     statement["Effect"] == "Allow"
-        && covers_cloudtrail(&statement["Principal"])
+        && caller.is_among(&statement["Principal"])
         && names(&statement["Action"], |pattern| is_action(pattern, action))
         && names(&statement["Resource"], |pattern| {
-            resource.is_hit_by(pattern)
+            resource.is_given_by(pattern)
         })
-        && condition::holds(&statement["Condition"])
+        && caller.holds(&statement["Condition"])
 }
 
-fn denies(statement: &Value, action: &str, resource: Resource<'_>) -> bool {
+fn denies(statement: &Value, caller: Caller<'_>, action: &str, resource: Resource<'_>) -> bool {
     let but = |name: &str| statement.get(name).filter(|value| !value.is_null());
     let principal = match but("NotPrincipal") {
-        Some(left_out) => !covers_cloudtrail(left_out),
-        None => covers_cloudtrail(&statement["Principal"]),
+        Some(left_out) => !caller.is_surely_among(left_out),
+        None => caller.is_among(&statement["Principal"]),
     };
     let action = match but("NotAction") {
         Some(left_out) => !names(left_out, |pattern| is_action(pattern, action)),
@@ -94,16 +168,7 @@ fn denies(statement: &Value, action: &str, resource: Resource<'_>) -> bool {
         && principal
         && action
         && resource
-        && !condition::fails(&statement["Condition"])
-}
-
-/// `"*"`, or a map from kinds of principals to one or several of them.
-fn covers_cloudtrail(principal: &Value) -> bool {
-    principal == "*"
-        || names(&principal["Service"], |name| {
-            name == CLOUDTRAIL || name == "*"
-        })
-        || names(&principal["AWS"], |name| name == "*")
+        && !caller.fails(&statement["Condition"])
 }
 
 fn is_action(pattern: &str, action: &str) -> bool {
@@ -118,21 +183,70 @@ impl Resource<'_> {
         };
         match self {
             Self::Bucket(bucket) => glob::matches(pattern, bucket),
-            Self::Objects(bucket) => glob::reaches_beyond(pattern, &format!("{bucket}/")),
+            Self::LogFiles(bucket, delivery) => {
+                let folder = delivery
+                    .prefix
+                    .map(|prefix| format!("{}AWSLogs/", folder(prefix)));
+                let start = format!("{bucket}/{}", folder.unwrap_or_default());
+                glob::reaches_beyond(pattern, &start)
+            }
             Self::ThisKey => pattern.contains("key/") || pattern.contains('*'),
         }
     }
 
-    /// Whether a pattern fits all of it.
+    /// Whether a pattern fits all of it, whatever is not known of it.
     fn is_within(self, pattern: &str) -> bool {
         let Some(pattern) = past_partition(pattern) else {
             return true;
         };
         match self {
-            // No key holds a control character, so that only a wildcard fits one.
-            Self::Objects(bucket) => glob::matches(pattern, &format!("{bucket}/\u{1}")),
+            Self::LogFiles(bucket, delivery) => {
+                let start = delivery.prefix.zip(delivery.account);
+                let start = start.map(|(prefix, account)| log_files(&folder(prefix), account));
+                let start = format!("{bucket}/{}", start.unwrap_or_default());
+                glob::fits_all_beyond(pattern, &start)
+            }
             Self::Bucket(_) | Self::ThisKey => self.is_hit_by(pattern),
         }
+    }
+
+    /// Whether a pattern fits all of it, where what is not known of it may be as the pattern has it.
+    fn is_given_by(self, pattern: &str) -> bool {
+        let Some(pattern) = past_partition(pattern) else {
+            return true;
+        };
+        let Self::LogFiles(bucket, delivery) = self else {
+            return self.is_hit_by(pattern);
+        };
+        let Some(account) = delivery.account else {
+            return glob::reaches_beyond(pattern, &format!("{bucket}/"));
+        };
+        let folders = if let Some(prefix) = delivery.prefix {
+            vec![folder(prefix)]
+        } else {
+            let key = pattern.strip_prefix(&format!("{bucket}/"));
+            let own = key.and_then(|key| key.split_once("AWSLogs/"));
+            let own = own.map(|(folder, _)| folder.to_owned());
+            std::iter::once(String::new()).chain(own).collect()
+        };
+        folders.iter().any(|folder| {
+            let start = format!("{bucket}/{}", log_files(folder, account));
+            glob::fits_all_beyond(pattern, &start)
+        })
+    }
+}
+
+/// How the keys of an account's log files, insights and digests start.
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html>
+fn log_files(folder: &str, account: &str) -> String {
+    format!("{folder}AWSLogs/{account}/CloudTrail")
+}
+
+/// A prefix as keys have it.
+fn folder(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        prefix => format!("{prefix}/"),
     }
 }
 
@@ -159,24 +273,23 @@ fn list(value: &Value) -> &[Value] {
     }
 }
 
-fn canonical(policy: &Value) -> Value {
-    let statements: BTreeSet<_> = list(&policy["Statement"])
-        .iter()
-        .map(|statement| {
-            let mut statement = statement_of(statement);
-            statement.sort_all_objects();
-            statement.to_string()
-        })
-        .collect();
-    let version = policy.get("Version").filter(|version| !version.is_null());
-    json!({
-        // What AWS assumes of a policy that does not say.
-        "Version": version.cloned().unwrap_or_else(|| json!("2008-10-17")),
-        "Statement": statements,
-    })
+/// What AWS assumes of a policy that does not say is the oldest.
+fn version(policy: &Value) -> &str {
+    policy["Version"].as_str().unwrap_or("2008-10-17")
 }
 
-fn statement_of(statement: &Value) -> Value {
+/// Each statement, and the one text of all that mean the same.
+fn statements(policy: &Value) -> Vec<(&Value, String)> {
+    let statements = list(&policy["Statement"]).iter();
+    let statements = statements.map(|statement| {
+        let mut canonical = canonical(statement);
+        canonical.sort_all_objects();
+        (statement, canonical.to_string())
+    });
+    statements.collect()
+}
+
+fn canonical(statement: &Value) -> Value {
     let Some(parts) = statement.as_object() else {
         return statement.clone();
     };

@@ -12,12 +12,15 @@ use incident::KeyArn;
 use serde_json::Value;
 use worker::Failure;
 
-use crate::{Archive, Encryption, Found, KeyState, Lifecycle, Names, Property, Versioning};
+use crate::{
+    Archive, Encryption, Found, KeyState, Lifecycle, Names, Property, Versioning,
+    region::Whereabouts,
+};
 
 /// The services that keep a log archive.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    /// For the bucket.
+    /// For the bucket, by [`Clients::s3_of`].
     pub s3: S3,
     /// For the key, by [`Clients::kms_of`].
     pub kms: Kms,
@@ -102,6 +105,17 @@ enum Answer<T> {
     /// The bucket, the key or the log group is gone.
     Gone,
     Unread(Failure),
+    /// The bucket is in another region; which, where AWS says so.
+    Elsewhere(Option<Region>, Failure),
+}
+
+impl<T> Answer<T> {
+    fn whereabouts(&self) -> Whereabouts {
+        match self {
+            Self::Elsewhere(region, _) => Whereabouts::Elsewhere(region.clone()),
+            _ => Whereabouts::Untold,
+        }
+    }
 }
 
 impl Found {
@@ -111,7 +125,7 @@ impl Found {
         match answer {
             Answer::Is(value) => value,
             Answer::Gone => gone,
-            Answer::Unread(failure) => {
+            Answer::Unread(failure) | Answer::Elsewhere(_, failure) => {
                 self.unread.insert(property, failure);
                 T::default()
             }
@@ -127,6 +141,17 @@ struct Bucket {
 }
 
 impl Bucket {
+    /// Where the bucket is, as far as any answer says.
+    fn whereabouts(&self) -> Whereabouts {
+        let parts = [
+            self.policy.whereabouts(),
+            self.lifecycle.whereabouts(),
+            self.versioning.whereabouts(),
+            self.encryption.whereabouts(),
+        ];
+        parts.into_iter().fold(Whereabouts::Untold, Whereabouts::or)
+    }
+
     fn into(self, found: &mut Found) {
         let gone = matches!(self.policy, Answer::Gone)
             || matches!(self.lifecycle, Answer::Gone)
@@ -150,11 +175,18 @@ impl Bucket {
 }
 
 async fn bucket(clients: &Clients, names: &Names) -> Option<Bucket> {
-    let (bucket, s3, owner) = (
-        names.bucket.as_deref()?,
-        &clients.s3,
-        names.account.as_str(),
-    );
+    let (bucket, owner) = (names.bucket.as_deref()?, names.account.as_str());
+    let parts = Box::pin(parts_of(&clients.s3_of(bucket), bucket, owner)).await;
+    let Whereabouts::Elsewhere(region) = parts.whereabouts() else {
+        return Some(parts);
+    };
+    match clients.s3_elsewhere(bucket, owner, region).await {
+        Some(s3) => Some(Box::pin(parts_of(&s3, bucket, owner)).await),
+        None => Some(parts),
+    }
+}
+
+async fn parts_of(s3: &S3, bucket: &str, owner: &str) -> Bucket {
     let policy = s3.get_bucket_policy();
     let policy = policy.bucket(bucket).expected_bucket_owner(owner);
     let lifecycle = s3.get_bucket_lifecycle_configuration();
@@ -169,7 +201,7 @@ async fn bucket(clients: &Clients, names: &Names) -> Option<Bucket> {
         versioning.send(),
         encryption.send(),
     );
-    Some(Bucket {
+    Bucket {
         policy: answer("s3:GetBucketPolicy", "NoSuchBucketPolicy", policy, |read| {
             let text = read.policy.unwrap_or_default();
             json("the bucket policy", &text).map(Some)
@@ -195,7 +227,7 @@ async fn bucket(clients: &Clients, names: &Names) -> Option<Bucket> {
                 Ok(configuration.as_ref().and_then(Encryption::of))
             },
         ),
-    })
+    }
 }
 
 /// What S3 answered. `none` is the error by which it says that the bucket has no such part.
@@ -212,6 +244,9 @@ where
         Ok(output) => return read(output).map_or_else(Answer::Unread, Answer::Is),
         Err(error) => error,
     };
+    if let Whereabouts::Elsewhere(region) = Whereabouts::told_by(&error) {
+        return Answer::Elsewhere(region, Failure::aws(call, &error));
+    }
     let status = error.raw_response().map(|raw| raw.status().as_u16());
     match (error.code(), status) {
         (Some("NoSuchBucket"), _) | (None, Some(404)) => Answer::Gone,

@@ -5,8 +5,10 @@
 //! which is no raw event, no key and no body. Dry runs are told too, marked as such: saying what
 //! would be done is what they are for.
 //!
-//! An escalation is sent once an hour for one actor, one kind of event and one severity, and once an
-//! hour that a deviation lasts; when the ledger cannot say whether it was sent already, it is sent.
+//! An escalation is sent once an hour for one actor, one kind of event, one severity and one reason;
+//! what is told of a changed site once an hour for one actor and one outcome, since an attacker may
+//! change thousands of files; and once an hour that a deviation lasts, that a check fails in one
+//! way, and what a check noticed. When the ledger cannot say whether it was sent already, it is sent.
 //! Apart from that a second run sends a second message, and so does the retry of a run that noted
 //! the message but did not come to send it: rather twice than never. There is nothing to undo.
 //!
@@ -16,12 +18,13 @@ mod message;
 
 use aws_config::SdkConfig;
 use aws_sdk_sns::types::MessageAttributeValue;
-use incident::{Arn, Closing, Escalation, EventRef, Incident, IncidentId, Settings};
+use incident::{Arn, Closing, Escalation, EventRef, Incident, IncidentId, Runbook, Settings};
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use ledger::{Done, Ledger};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use worker::{ErrorOutput, Failure, Worker};
 
 use message::Message;
@@ -51,10 +54,10 @@ pub struct Input {
     /// For `refused`: the state machine that refused its input.
     #[serde(default)]
     pub runbook: Option<String>,
-    /// For `recorded`: what was. For `lasting`: what deviates.
+    /// For `recorded`: what was. For `lasting`: what deviates. For `noticed`: what was.
     #[serde(default)]
     pub summary: Option<String>,
-    /// For `refused` and `unanswered`: why.
+    /// For `refused`, `unanswered` and `unchecked`: why.
     #[serde(default)]
     pub failure: Option<ErrorOutput>,
 }
@@ -77,6 +80,10 @@ pub enum Occasion {
     Recorded,
     /// Something is still not as it was recorded, an hour after its runbook was started.
     Lasting,
+    /// A check failed, or what it found could not be answered.
+    Unchecked,
+    /// Nothing deviates, but a check noticed something about what is recorded.
+    Noticed,
 }
 
 /// The worker.
@@ -131,19 +138,48 @@ impl Notify {
     /// The note that this was told, of what is told once an hour.
     fn note(&self, input: &Input) -> Option<Note> {
         if let Some(escalation) = &input.escalation {
+            let Escalation {
+                severity,
+                event,
+                actor,
+                ..
+            } = escalation;
+            let reason = digest([escalation.reason.as_str()]);
             return Some(Note {
-                message: format!(
-                    "{}/{}/{}",
-                    escalation.severity, escalation.event.name, escalation.actor
-                ),
+                message: format!("{severity}/{}/{actor}/{reason}", event.name),
                 run: input.incident_id.clone(),
             });
         }
-        (input.occasion == Occasion::Lasting).then(|| Note {
-            message: format!("lasting/{}", input.incident_id),
-            // Every check reminds of the same incident: its id does not tell one from the next.
-            run: IncidentId::of_event(&(self.now)().to_string())
-                .unwrap_or_else(|| input.incident_id.clone()),
+        if let Some(incident) = &input.incident
+            && incident.runbook == Runbook::SiteVandalism
+        {
+            // Every file that an attacker changes is an incident, and all of them one message.
+            let outcome = input.closing.as_ref().map_or_else(String::new, |closing| {
+                digest(closing.open.iter().map(String::as_str))
+            });
+            let (occasion, runbook, actor) = (input.occasion, incident.runbook, &incident.actor);
+            return Some(Note {
+                message: format!("{occasion:?}/{runbook}/{actor}/{outcome}"),
+                run: input.incident_id.clone(),
+            });
+        }
+        // Every check tells of it anew: the id of the run tells one check from the next, but where it
+        // is that of the runbook.
+        let (message, run) = match input.occasion {
+            Occasion::Lasting => (
+                format!("lasting/{}", input.incident_id),
+                IncidentId::of_event(&(self.now)().to_string()),
+            ),
+            Occasion::Unchecked => (format!("unchecked/{}", input.failure.as_ref()?.error), None),
+            Occasion::Noticed => {
+                let summary = digest([input.summary.as_deref()?]);
+                (format!("noticed/{summary}"), None)
+            }
+            _ => return None,
+        };
+        Some(Note {
+            message,
+            run: run.unwrap_or_else(|| input.incident_id.clone()),
         })
     }
 
@@ -166,6 +202,21 @@ impl Notify {
             );
         }
     }
+}
+
+/// What tells texts apart that are too long for a key.
+fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hasher = Sha256::new();
+    for text in texts {
+        hasher.update(text);
+        hasher.update([0]);
+    }
+    let digest = hasher.finalize();
+    let short = digest
+        .iter()
+        .take(8)
+        .fold(0, |short, byte| short << 8 | u64::from(*byte));
+    format!("{short:016x}")
 }
 
 /// That something was told, and by which run.
@@ -465,6 +516,77 @@ mod tests {
         );
     }
 
+    fn unchecked(error: &str) -> Value {
+        let failure = json!({"Error": error, "Cause": "nothing could be read"});
+        payload("unchecked", "failure", &failure)
+    }
+
+    #[test]
+    fn a_check_that_fails_says_what_goes_unseen() {
+        insta::assert_snapshot!(text(&unchecked("AccessDenied")), @"
+        [CRITICAL] the trail was not checked, or what was found was not answered
+
+        Why:       AccessDenied: nothing could be read
+        Until this ends, an attack that causes no event goes unseen. Look at the trail yourself (aws cloudtrail get-trail-status) and, if something is wrong, start the cloudtrail-disabled runbook with the trail as target and a reason. It is checked again every five minutes; this is sent once an hour while that fails in this way.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        ");
+    }
+
+    #[test]
+    fn what_a_check_noticed_is_told_as_it_is() {
+        let notice = json!("The intended change is done: s3BucketName of the trail.");
+        insta::assert_snapshot!(text(&payload("noticed", "summary", &notice)), @"
+        [MEDIUM] what is recorded of the trail needs a look
+
+        The intended change is done: s3BucketName of the trail.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        ");
+    }
+
+    #[tokio::test]
+    async fn what_checks_tell_is_sent_once_an_hour() {
+        let noticed = |text: &str| payload("noticed", "summary", &json!(text));
+        let keys = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = keys.clone();
+        let new = mock!(aws_sdk_dynamodb::Client::put_item)
+            .match_requests(move |request| {
+                let item = request.item().unwrap();
+                let key = item["pk"].as_s().unwrap().clone();
+                seen.lock().unwrap().push(key);
+                // A retry of the same check may send what it did not come to send.
+                item["toldBy"].as_s().unwrap() == "i-1"
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let sns = sends();
+        for told in [
+            unchecked("AccessDenied"),
+            unchecked("Transient"),
+            noticed("one"),
+            noticed("another"),
+        ] {
+            answer(&worker(&sns, &[&new]), &told).await.unwrap();
+        }
+        assert_eq!(sns.num_calls(), 4);
+        let keys = keys.lock().unwrap().clone();
+        assert_eq!(
+            &keys[..2],
+            ["told#unchecked/AccessDenied", "told#unchecked/Transient"]
+        );
+        assert!(keys[2..].iter().all(|key| key.starts_with("told#noticed/")));
+        assert_ne!(keys[2], keys[3]);
+
+        let sns = sends();
+        for told_already in [unchecked("AccessDenied"), noticed("one")] {
+            let done = answer(&worker(&sns, &[&told()]), &told_already).await;
+            assert_eq!(done.unwrap()["changed"], false);
+        }
+        assert_eq!(sns.num_calls(), 0);
+    }
+
     #[test]
     fn a_subject_is_one_line_of_ascii_and_short() {
         let mut incident = incident();
@@ -506,8 +628,8 @@ mod tests {
 
         let new = mock!(aws_sdk_dynamodb::Client::put_item)
             .match_requests(|request| {
-                request.item().unwrap()["pk"].as_s().unwrap()
-                    == "told#high/StopLogging/IAM user eve"
+                let pk = request.item().unwrap()["pk"].as_s().unwrap();
+                pk.starts_with("told#high/StopLogging/IAM user eve/")
             })
             .then_output(|| PutItemOutput::builder().build());
         answer(&worker(&sns, &[&new]), &escalated()).await.unwrap();

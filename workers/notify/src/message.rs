@@ -4,7 +4,7 @@ use incident::{Actor, Arn, Closing, Containment, Escalation, Incident, Severity,
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use worker::Failure;
+use worker::{ErrorOutput, Failure};
 
 use crate::{Input, Occasion};
 
@@ -67,6 +67,8 @@ impl Message {
             }
             Occasion::Recorded => recorded(needs(input.summary.as_ref(), "summary")?),
             Occasion::Lasting => lasting(needs(input.summary.as_ref(), "summary")?),
+            Occasion::Unchecked => unchecked(needs(input.failure.as_ref(), "failure")?),
+            Occasion::Noticed => noticed(needs(input.summary.as_ref(), "summary")?),
         };
         let dry_run = input
             .incident
@@ -238,6 +240,29 @@ fn lasting(summary: &str) -> (Severity, String, Vec<String>) {
              on purpose, record it with the record-baseline runbook."
                 .to_owned(),
         ],
+    )
+}
+
+fn unchecked(failure: &ErrorOutput) -> (Severity, String, Vec<String>) {
+    (
+        Severity::Critical,
+        "the trail was not checked, or what was found was not answered".to_owned(),
+        vec![
+            row("Why", &failure.explain()),
+            "Until this ends, an attack that causes no event goes unseen. Look at the trail yourself \
+             (aws cloudtrail get-trail-status) and, if something is wrong, start the \
+             cloudtrail-disabled runbook with the trail as target and a reason. It is checked again \
+             every five minutes; this is sent once an hour while that fails in this way."
+                .to_owned(),
+        ],
+    )
+}
+
+fn noticed(summary: &str) -> (Severity, String, Vec<String>) {
+    (
+        Severity::Medium,
+        "what is recorded of the trail needs a look".to_owned(),
+        vec![summary.to_owned()],
     )
 }
 

@@ -3,7 +3,8 @@
 //! - Validates the runbook's input, whoever wrote it: triage, or an operator in the short form
 //!   (`actor` or `target` as an ARN, `reason`, optional `dryRun`). What does not fit is refused
 //!   as `InvalidInput`, naming the field, before anything is changed.
-//! - Decides again how far the actor may be contained; an input cannot widen it. An operator may
+//! - Compares the target with what is watched: a runbook repairs nothing else.
+//! - Decides again how far the actor and its accomplices may be contained; an input cannot widen it. An operator may
 //!   have let the actor go since, and at most `MAX_PRINCIPALS_PER_HOUR` principals are contained
 //!   in an hour: beyond either, containment becomes `none` and a human is told.
 //! - Records the incident and claims the actor: `containActor` is false when another run is at
@@ -19,8 +20,9 @@
 
 use aws_config::SdkConfig;
 use incident::{
-    Actor, Arn, Containment, EventRef, Incident, IncidentId, Mode, Runbook, Settings, Severity,
-    Source, Target, Text, Tiers, TrailArn, written,
+    Accomplice, Actor, Arn, BucketName, Containment, EventRef, Incident, IncidentId, Mode,
+    Principal, Runbook, Settings, Severity, Source, TableArn, Target, Text, Tiers, TrailArn,
+    written,
 };
 use jiff::Timestamp;
 use ledger::{Budget, Claim, Claimant, Ledger};
@@ -76,6 +78,10 @@ pub struct Request {
         reason = "accepted, because an incident has it; never believed"
     )]
     containment: Option<Containment>,
+    /// Who is contained with the actor.
+    #[serde(default)]
+    #[schemars(length(max = 4))]
+    accomplices: Vec<Accomplice>,
     /// The AWS service that made the call.
     #[serde(default)]
     invoked_by: Option<Text<128>>,
@@ -111,7 +117,7 @@ fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Target>, 
         Err(_) => None,
     }
     .map(Some)
-    .ok_or_else(|| serde::de::Error::custom("expected a target, or the ARN of a trail"))
+    .ok_or_else(|| serde::de::Error::custom("expected a target, or its ARN"))
 }
 
 /// The answer.
@@ -137,14 +143,22 @@ pub struct OpenIncident {
     ledger: Ledger,
     tiers: Tiers,
     mode: Mode,
-    trail: Option<TrailArn>,
+    watched: Watched,
     max_principals_per_hour: usize,
     now: fn() -> Timestamp,
 }
 
+/// What the runbooks may repair.
+#[derive(Debug)]
+struct Watched {
+    trail: Option<TrailArn>,
+    site: Option<BucketName>,
+    patients: Option<TableArn>,
+}
+
 impl OpenIncident {
-    /// Builds the worker from `MODE`, `TRAIL_ARN`, `MAX_PRINCIPALS_PER_HOUR`, `LEDGER_TABLE` and
-    /// what [`Tiers::from_settings`] reads.
+    /// Builds the worker from `MODE`, `TRAIL_ARN`, `SITE_BUCKET_NAME`, `PATIENTS_TABLE_ARN`,
+    /// `MAX_PRINCIPALS_PER_HOUR`, `LEDGER_TABLE` and what [`Tiers::from_settings`] reads.
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
@@ -155,7 +169,11 @@ impl OpenIncident {
             ledger: Ledger::from_settings(config, &settings)?,
             tiers: Tiers::from_settings(&settings)?,
             mode: settings.required("MODE")?,
-            trail: settings.optional("TRAIL_ARN")?,
+            watched: Watched {
+                trail: settings.optional("TRAIL_ARN")?,
+                site: settings.optional("SITE_BUCKET_NAME")?,
+                patients: settings.optional("PATIENTS_TABLE_ARN")?,
+            },
             max_principals_per_hour: settings.required("MAX_PRINCIPALS_PER_HOUR")?,
             now: Timestamp::now,
         })
@@ -176,20 +194,8 @@ impl OpenIncident {
         if request.actor.is_none() && request.target.is_none() {
             return Err(invalid("actor", "give an actor, a target, or both"));
         }
-        let Some(trail) = &self.trail else {
-            return Err(invalid(
-                "target",
-                "no trail is watched (the parameter TrailArn is not set)",
-            ));
-        };
-        let watched = Target::Trail { arn: trail.clone() };
-        let target = request.target.unwrap_or_else(|| watched.clone());
-        if target != watched {
-            return Err(invalid(
-                "target",
-                &format!("the trail that is watched is {trail}"),
-            ));
-        }
+        let actors = request.actor.as_ref().and_then(Actor::principal);
+        let target = self.watched.target(runbook, request.target, actors)?;
         let actor = request
             .actor
             .unwrap_or_else(|| Actor::unidentified("the runbook was started without an actor"));
@@ -202,6 +208,15 @@ impl OpenIncident {
             discovered_at: request.discovered_at.unwrap_or(now),
             containment: self.tiers.containment(&actor),
             actor,
+            accomplices: request
+                .accomplices
+                .into_iter()
+                .take(Accomplice::MOST)
+                .map(|one| Accomplice {
+                    containment: self.tiers.containment(&one.actor),
+                    ..one
+                })
+                .collect(),
             invoked_by: request.invoked_by,
             source_address: request.source_address,
             target,
@@ -331,6 +346,70 @@ impl Worker for OpenIncident {
     }
 }
 
+impl Watched {
+    /// What `runbook` is to repair: what was given, if it is watched, else what the runbook is for.
+    fn target(
+        &self,
+        runbook: Runbook,
+        given: Option<Target>,
+        actor: Option<Principal>,
+    ) -> Result<Target, Failure> {
+        let unwatched = |what: &str, parameter: &str| {
+            let why = format!("no {what} is watched (the parameter {parameter} is not set)");
+            invalid("target", &why)
+        };
+        let refused = |what: &str| invalid("target", &format!("{runbook} answers for {what}"));
+        match runbook {
+            Runbook::CloudtrailDisabled => {
+                let arn = self.trail.clone();
+                let arn = arn.ok_or_else(|| unwatched("trail", "TrailArn"))?;
+                let watched = Target::Trail { arn };
+                let fits = given.is_none_or(|given| given == watched);
+                fits.then_some(watched.clone())
+                    .ok_or_else(|| refused(&watched.to_string()))
+            }
+            Runbook::SiteVandalism => {
+                let site = self.site.clone();
+                let site = site.ok_or_else(|| unwatched("site", "SiteBucketName"))?;
+                match given {
+                    None => Ok(Target::Bucket { name: site }),
+                    Some(Target::Object { ref bucket, .. }) if *bucket != site => {
+                        Err(refused(&format!("bucket {site}")))
+                    }
+                    Some(target @ Target::Object { .. }) => Ok(target),
+                    Some(Target::Bucket { name }) if name == site => Ok(Target::Bucket { name }),
+                    Some(_) => Err(refused(&format!("bucket {site}"))),
+                }
+            }
+            Runbook::HoneyToken | Runbook::PatientDataAccess => {
+                let arn = self.patients.clone();
+                let arn = arn.ok_or_else(|| unwatched("table", "PatientsTableArn"))?;
+                let watched = Target::Table { arn };
+                match given {
+                    None => Ok(watched),
+                    Some(given) if given == watched => Ok(watched),
+                    Some(target @ Target::Principal { .. })
+                        if runbook == Runbook::PatientDataAccess =>
+                    {
+                        Ok(target)
+                    }
+                    Some(_) => Err(refused(&watched.to_string())),
+                }
+            }
+            Runbook::PrivilegeEscalation => match given {
+                Some(
+                    target
+                    @ (Target::Grant { .. } | Target::Principal { .. } | Target::Root { .. }),
+                ) => Ok(target),
+                Some(_) => Err(refused("a grant, or a user or role")),
+                None => actor
+                    .map(|arn| Target::Principal { arn })
+                    .ok_or_else(|| refused("a grant, or a user or role")),
+            },
+        }
+    }
+}
+
 fn invalid(field: &str, why: &str) -> Failure {
     Failure::InvalidInput(format!("`incident.{field}`: {why}"))
 }
@@ -353,6 +432,7 @@ mod tests {
     use super::*;
 
     const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
+    const PATIENTS: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/Patients";
     const EVE: &str = "arn:aws:iam::123456789012:user/eve";
 
     fn worker(ledger: &[&Rule], states: &[&Rule]) -> OpenIncident {
@@ -373,7 +453,11 @@ mod tests {
             ),
             tiers: Tiers::from_settings(&settings).unwrap(),
             mode: Mode::Enforce,
-            trail: Some(TRAIL.parse().unwrap()),
+            watched: Watched {
+                trail: Some(TRAIL.parse().unwrap()),
+                site: Some("clinic-site".parse().unwrap()),
+                patients: Some(PATIENTS.parse().unwrap()),
+            },
             max_principals_per_hour: 2,
             now: || "2026-11-25T03:13:00Z".parse().unwrap(),
         }
@@ -573,15 +657,95 @@ mod tests {
         `incident.actor`: give an actor, a target, or both
         `incident.actor`: expected the ARN of a user, a role or a role session
         `incident.actor`: expected an ARN like arn:partition:service:region:account:resource
-        `incident.runbook`: expected `cloudtrail-disabled`
-        `incident.target`: the trail that is watched is arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
-        `incident.target`: the trail that is watched is arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
-        `incident.target`: expected a target, or the ARN of a trail
+        `incident.runbook`: expected one of `cloudtrail-disabled`, `site-vandalism`, `honey-token`, `patient-data-access`, `privilege-escalation`
+        `incident.target`: cloudtrail-disabled answers for trail arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
+        `incident.target`: cloudtrail-disabled answers for trail arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
+        `incident.target`: expected a target, or its ARN
         `incident.reason`: longer than 1000 characters
         `incident.occurredAt`: failed to parse four digit integer as year: invalid digit, expected 0-9 but got y
-        `incident.dryrun`: unknown field `dryrun`, expected one of `runbook`, `reason`, `severity`, `event`, `occurredAt`, `discoveredAt`, `actor`, `containment`, `invokedBy`, `sourceAddress`, `target`, `remedy`, `dryRun`
+        `incident.dryrun`: unknown field `dryrun`, expected one of `runbook`, `reason`, `severity`, `event`, `occurredAt`, `discoveredAt`, `actor`, `containment`, `accomplices`, `invokedBy`, `sourceAddress`, `target`, `remedy`, `dryRun`
         `incident.event`: missing field `name`
         ");
+    }
+
+    #[tokio::test]
+    async fn a_runbook_repairs_what_it_is_for_and_nothing_else() {
+        let object = |bucket: &str| json!({"kind": "object", "bucket": bucket, "key": "a b.html"});
+        let grant = json!({"kind": "grant", "grant": {"kind": "access-key", "user": EVE}});
+        let mut targets = Vec::new();
+        for (runbook, target) in [
+            ("site-vandalism", json!(null)),
+            ("site-vandalism", object("clinic-site")),
+            (
+                "site-vandalism",
+                json!("arn:aws:s3:::clinic-site/index.html"),
+            ),
+            ("site-vandalism", json!("arn:aws:s3:::clinic-site")),
+            ("site-vandalism", object("clinic-site-2")),
+            ("site-vandalism", json!("arn:aws:s3:::clinic-logs")),
+            ("site-vandalism", json!(PATIENTS)),
+            ("honey-token", json!(null)),
+            ("honey-token", json!(PATIENTS)),
+            ("honey-token", json!(EVE)),
+            ("patient-data-access", json!(EVE)),
+            (
+                "patient-data-access",
+                json!("arn:aws:dynamodb:eu-west-1:123456789012:table/Patients2"),
+            ),
+            ("privilege-escalation", json!(null)),
+            ("privilege-escalation", grant),
+            ("privilege-escalation", json!(PATIENTS)),
+        ] {
+            let mut short = json!({"actor": EVE, "reason": "seen"});
+            if !target.is_null() {
+                short["target"] = target;
+            }
+            let mut payload = payload(&short);
+            payload["runbook"] = json!(runbook);
+            let items = Items::empty();
+            targets.push(match answer(&worker(&items.rules(), &[]), &payload).await {
+                Ok(answer) => format!("{runbook}: {}", answer["incident"]["target"]),
+                Err(refusal) => format!("{runbook}: {refusal}"),
+            });
+        }
+        insta::assert_snapshot!(targets.join("\n"), @r#"
+        site-vandalism: {"kind":"bucket","name":"clinic-site"}
+        site-vandalism: {"kind":"object","bucket":"clinic-site","key":"a b.html"}
+        site-vandalism: {"kind":"object","bucket":"clinic-site","key":"index.html"}
+        site-vandalism: {"kind":"bucket","name":"clinic-site"}
+        site-vandalism: `incident.target`: site-vandalism answers for bucket clinic-site
+        site-vandalism: `incident.target`: site-vandalism answers for bucket clinic-site
+        site-vandalism: `incident.target`: site-vandalism answers for bucket clinic-site
+        honey-token: {"kind":"table","arn":"arn:aws:dynamodb:eu-west-1:123456789012:table/Patients"}
+        honey-token: {"kind":"table","arn":"arn:aws:dynamodb:eu-west-1:123456789012:table/Patients"}
+        honey-token: `incident.target`: honey-token answers for table arn:aws:dynamodb:eu-west-1:123456789012:table/Patients
+        patient-data-access: {"kind":"principal","arn":"arn:aws:iam::123456789012:user/eve"}
+        patient-data-access: `incident.target`: patient-data-access answers for table arn:aws:dynamodb:eu-west-1:123456789012:table/Patients
+        privilege-escalation: {"kind":"principal","arn":"arn:aws:iam::123456789012:user/eve"}
+        privilege-escalation: {"kind":"grant","grant":{"kind":"access-key","user":"arn:aws:iam::123456789012:user/eve"}}
+        privilege-escalation: `incident.target`: privilege-escalation answers for a grant, or a user or role
+        "#);
+    }
+
+    #[tokio::test]
+    async fn accomplices_are_contained_as_far_as_anybody() {
+        let with = |arn: &str| {
+            let mut incident = shipped();
+            let containment = json!({"kind": "principal", "reason": "said so"});
+            let accomplice =
+                json!({"actor": {"kind": "iam-user", "arn": arn}, "containment": containment});
+            incident["accomplices"] = json!([accomplice]);
+            incident
+        };
+        for (who, expected) in [("mallory", "principal"), ("glass", "none")] {
+            let items = Items::empty();
+            let incident = with(&format!("arn:aws:iam::123456789012:user/{who}"));
+            let answer = answer(&worker(&items.rules(), &[]), &payload(&incident))
+                .await
+                .unwrap();
+            let accomplice = &answer["incident"]["accomplices"][0];
+            assert_eq!(accomplice["containment"]["kind"], expected);
+        }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use worker::Failure;
 
 /// Fields, named as in the baseline, with what they may become.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Intended {
     /// Of the trail, such as `s3BucketName` or `eventSelectors`.

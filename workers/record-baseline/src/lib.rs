@@ -9,11 +9,14 @@
 //! - a trail that writes to CloudWatch Logs by a role that `restore-cloudtrail` may not pass, since
 //!   the baseline would promise what it could not keep;
 //! - an archive that is not the trail's own, by the names that the template takes. What no name is
-//!   given of is not guarded; the answer says so.
+//!   given of is not guarded; the answer says so;
+//! - a request that no run of the `record-baseline` state machine makes, which is under way and was
+//!   started with it: starting that is watched, and invoking this worker's function is not.
 //!
 //! **An intended change** is recorded before it is made: `intended` holds the fields that will
 //! change, named as in the baseline, and what they may become. From then on each of them may be
-//! either. Once the change is made, a run without `intended` makes the result the baseline. A
+//! either. A bucket, key, topic or log group that it names must be this account's, unless the
+//! baseline has it already. Once the change is made, a run without `intended` makes the result the baseline. A
 //! change that is not recorded first is taken for tampering and put back. A move to another bucket,
 //! key or log group ends with its name in the template's parameter.
 //!
@@ -21,12 +24,15 @@
 //!
 //! **Calls.** `cloudtrail:GetTrail`, `GetEventSelectors`, `GetInsightSelectors`, `ListTags`,
 //! `GetTrailStatus` in the trail's home region and by its full ARN; those of
-//! [`log_archive::read`]; `dynamodb:GetItem`, `PutItem`.
+//! [`log_archive::read`]; `s3:GetBucketLocation` on a bucket that is intended;
+//! `states:DescribeExecution` on the run; `dynamodb:GetItem`, `PutItem`.
 //!
 //! **A second run** finds everything recorded as it is and writes nothing. After one that came to
 //! recording the archive only it records the trail. Unlike containment, this worker fails without
 //! the ledger: recording is its whole job.
 
+mod button;
+mod destinations;
 mod intended;
 
 pub use intended::Intended;
@@ -36,7 +42,7 @@ use aws_sdk_cloudtrail::Client;
 use incident::{Arn, IncidentId, Recorded, Settings, Text, TrailArn};
 use jiff::Timestamp;
 use ledger::{Ledger, Part};
-use log_archive::{Archive, Names, Versioning};
+use log_archive::{Archive, Names, Versioning, Watched};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -51,6 +57,8 @@ use intended::merged;
 pub struct Input {
     /// The name of the execution that records it.
     pub incident_id: IncidentId,
+    /// That execution.
+    pub execution_arn: Arn,
     /// The trail.
     pub trail_arn: TrailArn,
     /// What the operator wrote.
@@ -58,7 +66,7 @@ pub struct Input {
 }
 
 /// The runbook's own input, checked here so that a mistake is told by field.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Request {
     /// Why it is recorded now.
@@ -86,16 +94,19 @@ pub struct Output {
 pub struct RecordBaseline {
     cloudtrail: Client,
     archive: log_archive::Clients,
+    states: aws_sdk_sfn::Client,
     names: Names,
     ledger: Ledger,
+    /// How the ARN of every run of our state machine begins.
+    executions: String,
     /// The role that a recreated trail can be given.
     logs_role: Option<Arn>,
     now: fn() -> Timestamp,
 }
 
 impl RecordBaseline {
-    /// Reads the settings `LEDGER_TABLE`, those of [`Names`] and, where there is one,
-    /// `TRAIL_LOGS_ROLE_ARN`.
+    /// Reads the settings `LEDGER_TABLE`, `STACK_NAME`, `ACCOUNT_ID`, `AWS_REGION`, `PARTITION`,
+    /// those of [`Names`] and, where there is one, `TRAIL_LOGS_ROLE_ARN`.
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
@@ -104,6 +115,8 @@ impl RecordBaseline {
         Ok(Self {
             cloudtrail: Client::new(&config),
             archive: log_archive::Clients::new(&config),
+            states: aws_sdk_sfn::Client::new(&config),
+            executions: button::executions(&settings)?,
             names: Names::from_settings(&settings)?,
             ledger: Ledger::from_settings(&config, &settings)?,
             logs_role: settings.optional("TRAIL_LOGS_ROLE_ARN")?,
@@ -117,6 +130,7 @@ impl Worker for RecordBaseline {
     type Output = Output;
 
     async fn run(&self, input: Input) -> Result<Output, Failure> {
+        self.is_asked_by_a_run(&input).await?;
         let (trail, archive) = self.look(&input).await?;
         let name = input.trail_arn.name();
         let described = self.described(&trail.now, &archive.now);
@@ -128,8 +142,9 @@ impl Worker for RecordBaseline {
         }
         let changed = !input.request.dry_run;
         if changed {
-            self.record(&input, Part::Archive, &archive).await?;
-            self.record(&input, Part::Trail, &trail).await?;
+            let now = (self.now)();
+            self.record(&input, Part::Archive, &archive, now).await?;
+            self.record(&input, Part::Trail, &trail, now).await?;
         }
         let would_be = if changed { "is" } else { "would be" };
         Ok(Output {
@@ -164,7 +179,11 @@ impl RecordBaseline {
         ill.extend(self.parts(&trail).iter().filter_map(ArchivePart::foreign));
         if let Ok(archive) = &archive {
             ill.extend(self.unusable(archive));
-            ill.extend(archive.archive.health(&self.names, (self.now)()));
+            ill.extend(
+                archive
+                    .archive
+                    .health(self.written_by(arn, &trail), (self.now)()),
+            );
         }
         if !ill.is_empty() {
             return Err(Failure::Rejected(format!(
@@ -177,10 +196,11 @@ impl RecordBaseline {
         let intended_trail = merged(&trail, "trail", &changes.trail)?;
         let intended_archive = merged(&archive, "archive", &changes.archive)?;
         let mut ill: Vec<_> = intended_trail.iter().flat_map(trail::blind_spots).collect();
+        let writer = intended_trail.as_ref().unwrap_or(&trail);
         ill.extend(
             intended_archive
                 .iter()
-                .flat_map(|archive| archive.health(&self.names, (self.now)())),
+                .flat_map(|archive| archive.health(self.written_by(arn, writer), (self.now)())),
         );
         if !ill.is_empty() {
             return Err(Failure::Rejected(format!(
@@ -188,10 +208,24 @@ impl RecordBaseline {
                 ill.join("; ")
             )));
         }
-        Ok((
-            Candidate::new(trail, intended_trail, trail_before)?,
-            Candidate::new(archive, intended_archive, archive_before)?,
-        ))
+        let trail = Candidate::new(trail, intended_trail, trail_before)?;
+        let archive = Candidate::new(archive, intended_archive, archive_before)?;
+        let strangers = self.strangers(&trail, &archive).await?;
+        if !strangers.is_empty() {
+            return Err(Failure::Rejected(format!(
+                "trail {name} would send its logs elsewhere by what is intended, and nothing was \
+                 recorded: {}; where they are to leave this account all the same, make the change \
+                 while Mode is observe, then record the baseline",
+                strangers.join("; ")
+            )));
+        }
+        Ok((trail, archive))
+    }
+
+    /// What is watched, as `trail` writes there.
+    fn written_by<'a>(&'a self, arn: &'a TrailArn, trail: &'a Trail) -> Watched<'a> {
+        let prefix = trail.settings.s3_key_prefix.as_deref();
+        self.names.of(arn).under(prefix.unwrap_or_default())
     }
 
     async fn record<T>(
@@ -199,6 +233,7 @@ impl RecordBaseline {
         input: &Input,
         part: Part,
         found: &Candidate<T>,
+        now: Timestamp,
     ) -> Result<(), Failure>
     where
         T: PartialEq + Serialize,
@@ -206,9 +241,9 @@ impl RecordBaseline {
         if found.is_recorded() {
             return Ok(());
         }
-        let by = input.incident_id.as_str();
+        let by = input.execution_arn.as_str();
         self.ledger
-            .record(&input.trail_arn, part, &found.now, by, (self.now)())
+            .record(&input.trail_arn, part, &found.now, by, now)
             .await
     }
 
@@ -451,13 +486,17 @@ mod tests {
         operation::{
             get_bucket_encryption::GetBucketEncryptionOutput,
             get_bucket_lifecycle_configuration::GetBucketLifecycleConfigurationOutput,
-            get_bucket_policy::GetBucketPolicyOutput,
-            get_bucket_versioning::GetBucketVersioningOutput, head_bucket::HeadBucketOutput,
+            get_bucket_location::GetBucketLocationOutput, get_bucket_policy::GetBucketPolicyOutput,
+            get_bucket_versioning::GetBucketVersioningOutput,
         },
         types::{
             BucketVersioningStatus, ExpirationStatus, LifecycleExpiration, LifecycleRule,
             LifecycleRuleFilter,
         },
+    };
+    use aws_sdk_sfn::{
+        Client as StepFunctions, operation::describe_execution::DescribeExecutionOutput,
+        primitives::DateTime, types::ExecutionStatus,
     };
     use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
     use serde_json::json;
@@ -470,6 +509,8 @@ mod tests {
     const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555";
     const LOG_GROUP: &str = "arn:aws:logs:eu-west-1:123456789012:log-group:trail:*";
     const ROLE: &str = "arn:aws:iam::123456789012:role/trail";
+    const RUN: &str =
+        "arn:aws:states:eu-west-1:123456789012:execution:guard-record-baseline:first-baseline";
 
     fn now() -> Timestamp {
         "2026-11-25T10:00:00Z".parse().unwrap()
@@ -515,11 +556,15 @@ mod tests {
     }
 
     fn writable() -> Value {
+        writable_bucket("logs")
+    }
+
+    fn writable_bucket(name: &str) -> Value {
         json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},
-             "Action": "s3:GetBucketAcl", "Resource": "arn:aws:s3:::logs"},
+             "Action": "s3:GetBucketAcl", "Resource": format!("arn:aws:s3:::{name}")},
             {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},
-             "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}
+             "Action": "s3:PutObject", "Resource": format!("arn:aws:s3:::{name}/*")}
         ]})
     }
 
@@ -531,7 +576,7 @@ mod tests {
     }
 
     /// What AWS answers: the error code of each call that is refused, a trail, its log archive, and
-    /// what the ledger holds of each part.
+    /// what the ledger holds of each part, and the run that asks.
     struct World {
         trail: Trail,
         logging: bool,
@@ -542,6 +587,15 @@ mod tests {
         refuses: HashMap<&'static str, &'static str>,
         ledger: Arc<Mutex<HashMap<String, Item>>>,
         logs_role: Option<Arn>,
+        run: Run,
+    }
+
+    /// The run that asks.
+    struct Run {
+        arn: &'static str,
+        status: ExecutionStatus,
+        /// What it was started with, where that is not what the worker is given.
+        input: Option<String>,
     }
 
     impl Default for World {
@@ -556,6 +610,11 @@ mod tests {
                 refuses: HashMap::new(),
                 ledger: Arc::default(),
                 logs_role: None,
+                run: Run {
+                    arn: RUN,
+                    status: ExecutionStatus::Running,
+                    input: None,
+                },
             }
         }
     }
@@ -671,8 +730,11 @@ mod tests {
         }
 
         fn s3(&self) -> S3 {
-            let head = self.answer("HeadBucket", HeadBucketOutput::builder().build());
-            let head = mock!(S3::head_bucket).then_compute_response(move |_| head());
+            let location = GetBucketLocationOutput::builder().build();
+            let location = self.answer("GetBucketLocation", location);
+            let location = mock!(S3::get_bucket_location)
+                .match_requests(|request| request.expected_bucket_owner() == Some("123456789012"))
+                .then_compute_response(move |_| location());
             let policy = GetBucketPolicyOutput::builder().policy(self.bucket.policy.to_string());
             let policy = self.answer("GetBucketPolicy", policy.build());
             let policy = mock!(S3::get_bucket_policy).then_compute_response(move |_| policy());
@@ -704,7 +766,7 @@ mod tests {
             mock_client!(
                 aws_sdk_s3,
                 RuleMode::MatchAny,
-                [&head, &policy, &versioning, &lifecycle, &encryption],
+                [&location, &policy, &versioning, &lifecycle, &encryption],
                 |config| config.retry_config(RetryConfig::disabled())
             )
         }
@@ -759,7 +821,7 @@ mod tests {
                 let item = request.item().unwrap();
                 let text = |name: &str| item[name].as_s().unwrap().as_str();
                 let by = (text("recordedBy"), text("recordedAt"));
-                assert_eq!(by, ("first-baseline", "2026-11-25T10:00:00Z"));
+                assert_eq!(by, (RUN, "2026-11-25T10:00:00Z"));
                 assert_eq!(text("pk"), format!("baseline#{ARN}"));
                 let part = text("sk");
                 let call = format!("PutItem {part}");
@@ -778,19 +840,40 @@ mod tests {
             (Ledger::new(client, "ledger"), put)
         }
 
+        fn states(&self, request: &Value) -> StepFunctions {
+            let input = self.run.input.clone();
+            let run = DescribeExecutionOutput::builder()
+                .execution_arn(RUN)
+                .state_machine_arn("m")
+                .start_date(DateTime::from_secs(0))
+                .status(self.run.status.clone())
+                .input(input.unwrap_or_else(|| request.to_string()))
+                .build()
+                .unwrap();
+            let run = self.answer("DescribeExecution", run);
+            let run = mock!(StepFunctions::describe_execution)
+                .match_requests(|request| request.execution_arn() == Some(RUN))
+                .then_compute_response(move |_| run());
+            mock_client!(aws_sdk_sfn, RuleMode::MatchAny, [&run], |config| config
+                .retry_config(RetryConfig::disabled()))
+        }
+
         /// The answer or failure, and how many items were written.
         async fn run(&self, request: Value) -> (Result<Output, Failure>, usize) {
             let (ledger, put) = self.ledger();
             let worker = RecordBaseline {
                 cloudtrail: self.cloudtrail(),
                 archive: self.archive(),
+                states: self.states(&request),
+                executions: button::executions(&Settings::new(deployed)).unwrap(),
                 names: self.names.clone(),
                 ledger,
                 logs_role: self.logs_role.clone(),
                 now,
             };
             let payload = json!({
-                "incidentId": "first-baseline", "trailArn": ARN, "request": request
+                "incidentId": "first-baseline", "executionArn": self.run.arn, "trailArn": ARN,
+                "request": request
             });
             let answered = Box::pin(answer(&worker, &payload)).await;
             let output = answered.map(|output| Output {
@@ -803,6 +886,17 @@ mod tests {
         async fn record(&self) -> (Result<Output, Failure>, usize) {
             self.run(json!({"reason": "first deployment"})).await
         }
+    }
+
+    fn deployed(name: &str) -> Option<String> {
+        let value = match name {
+            "PARTITION" => "aws",
+            "AWS_REGION" => "eu-west-1",
+            "ACCOUNT_ID" => "123456789012",
+            "STACK_NAME" => "guard",
+            _ => return None,
+        };
+        Some(value.to_owned())
     }
 
     fn refused(code: &str) -> HttpResponse {
@@ -920,7 +1014,6 @@ mod tests {
 
         let mut world = World::guarded();
         world.refuses = HashMap::from([
-            ("HeadBucket", "NoSuchBucket"),
             ("GetBucketPolicy", "NoSuchBucket"),
             ("GetBucketVersioning", "NoSuchBucket"),
             ("GetBucketLifecycleConfiguration", "NoSuchBucket"),
@@ -988,6 +1081,174 @@ mod tests {
         let failure = output.unwrap_err();
         assert_eq!((failure.name(), written), ("Rejected", 0));
         insta::assert_snapshot!(failure, @"trail main would not be healthy by what is intended, and nothing was recorded: no event selector takes every management write event; it records one region only; the policy of the log bucket does not let CloudTrail write; the policy of the trail's key does not let CloudTrail encrypt");
+    }
+
+    #[tokio::test]
+    async fn nobody_but_a_run_of_our_own_machine_records() {
+        let refused = async |run: Run| {
+            let world = World {
+                run,
+                ..World::guarded()
+            };
+            let reason = refusal(world).await;
+            let (why, rest) = reason.split_once(": a baseline").unwrap();
+            assert_eq!(
+                rest,
+                " is recorded by starting the record-baseline state machine, and nothing was recorded"
+            );
+            why.to_owned()
+        };
+        let running = |arn| Run {
+            arn,
+            status: ExecutionStatus::Running,
+            input: None,
+        };
+        for other in [
+            "arn:aws:states:eu-west-1:123456789012:execution:guard-record-baseline:another",
+            "arn:aws:states:eu-west-1:123456789012:execution:eves-record-baseline:first-baseline",
+            "arn:aws:states:eu-west-1:666666666666:execution:guard-record-baseline:first-baseline",
+            "arn:aws:states:us-east-1:123456789012:execution:guard-record-baseline:first-baseline",
+            "arn:aws-cn:states:eu-west-1:123456789012:execution:guard-record-baseline:first-baseline",
+            "arn:aws:states:eu-west-1:123456789012:express:guard-record-baseline:first-baseline:x",
+        ] {
+            assert_eq!(
+                refused(running(other)).await,
+                format!("{other} is not the run {RUN}")
+            );
+        }
+        let over = Run {
+            status: ExecutionStatus::Succeeded,
+            ..running(RUN)
+        };
+        insta::assert_snapshot!(refused(over).await, @"arn:aws:states:eu-west-1:123456789012:execution:guard-record-baseline:first-baseline is not running, but SUCCEEDED");
+        for input in [
+            r#"{"reason": "another"}"#,
+            r#"{"reason": "first deployment", "dryRun": true}"#,
+            r#"{"reason": "first deployment", "intended": {"trail": {"s3BucketName": "eves"}}}"#,
+            r#"{"reason": "first deployment", "more": 1}"#,
+            "no JSON",
+            "",
+        ] {
+            let run = Run {
+                input: Some(input.to_owned()),
+                ..running(RUN)
+            };
+            let why = refused(run).await;
+            assert_eq!(why, format!("{RUN} was started with another input"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_cannot_be_seen_records_nothing() {
+        for (code, name) in [
+            ("AccessDeniedException", "AccessDenied"),
+            ("ThrottlingException", "Transient"),
+            ("ExecutionDoesNotExist", "Rejected"),
+        ] {
+            let world = World {
+                refuses: HashMap::from([("DescribeExecution", code)]),
+                ..World::guarded()
+            };
+            let (output, written) = world.record().await;
+            let failure = output.unwrap_err();
+            assert_eq!((failure.name(), written), (name, 0));
+            let message = failure.to_string();
+            assert_eq!(
+                message,
+                format!(
+                    "whether a run asks for it is not known, and nothing was recorded: \
+                     states:DescribeExecution: {code}: what AWS said"
+                )
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_input_that_says_the_same_in_other_words_is_the_same() {
+        let mut world = World::guarded();
+        world.run.input = Some(
+            r#"{ "dryRun": false, "intended": {"archive": {}}, "reason": "first deployment" }"#
+                .to_owned(),
+        );
+        assert!(world.record().await.0.unwrap().changed);
+    }
+
+    fn moving(trail: Value, archive: Value) -> Value {
+        json!({"reason": "move", "intended": {"trail": trail, "archive": archive}})
+    }
+
+    #[tokio::test]
+    async fn an_intended_change_keeps_the_logs_in_this_account() {
+        let foreign = |arn: &str| arn.replace("123456789012", "666666666666");
+        let (key, group) = (foreign(KEY), foreign(LOG_GROUP));
+        let mut world = World::guarded();
+        world.refuses.insert("GetBucketLocation", "AccessDenied");
+        let request = moving(
+            json!({
+                "s3BucketName": "theirs", "kmsKeyId": key, "cloudWatchLogsLogGroupArn": group,
+                "snsTopic": "arn:aws:sns:eu-west-1:666666666666:theirs",
+            }),
+            json!({"key": key, "bucket": "theirs", "bucketPolicy": writable_bucket("theirs")}),
+        );
+        let (output, written) = world.run(request).await;
+        let failure = output.unwrap_err();
+        assert_eq!((failure.name(), written), ("Rejected", 0));
+        insta::assert_snapshot!(failure.to_string().replace("; ", "\n"), @"
+        trail main would send its logs elsewhere by what is intended, and nothing was recorded: the key arn:aws:kms:eu-west-1:666666666666:key/11111111-2222-3333-4444-555555555555 is not of account 123456789012
+        the topic arn:aws:sns:eu-west-1:666666666666:theirs is not of account 123456789012
+        the log group arn:aws:logs:eu-west-1:666666666666:log-group:trail:* is not of account 123456789012
+        the bucket theirs is not of account 123456789012, as far as can be seen (s3:GetBucketLocation: AccessDenied: what AWS said)
+        where they are to leave this account all the same, make the change while Mode is observe, then record the baseline
+        ");
+
+        let alias = moving(json!({"kmsKeyId": "alias/mine"}), json!({}));
+        let (output, _) = world.run(alias).await;
+        let failure = output.unwrap_err().to_string();
+        assert!(
+            failure.contains("whose the key alias/mine is cannot be seen: write its whole ARN"),
+            "{failure}"
+        );
+
+        world.refuses.insert("GetBucketLocation", "NoSuchBucket");
+        let nowhere = moving(json!({"s3BucketName": "nowhere"}), json!({}));
+        let (output, written) = world.run(nowhere.clone()).await;
+        let failure = output.unwrap_err();
+        assert_eq!((failure.name(), written), ("Rejected", 0));
+        assert!(
+            failure
+                .to_string()
+                .contains("there is no bucket nowhere, and whoever makes it would get the logs"),
+            "{failure}"
+        );
+
+        world.refuses.insert("GetBucketLocation", "SlowDown");
+        let (output, written) = world.run(nowhere).await;
+        assert_eq!((output.unwrap_err().name(), written), ("Transient", 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_of_this_account_or_in_the_baseline_already_may_get_the_logs() {
+        let mut world = World::guarded();
+        let request = moving(
+            json!({
+                "s3BucketName": "new", "kmsKeyId": format!("{KEY}2"), "snsTopic": "by-name",
+                "cloudWatchLogsLogGroupArn": LOG_GROUP.replace("trail", "new"),
+            }),
+            json!({"bucket": "new", "bucketPolicy": writable_bucket("new")}),
+        );
+        assert!(world.run(request).await.0.unwrap().changed);
+
+        // Another account's bucket that was recorded before, and is written to now.
+        world.names = names(None, None, None);
+        world.refuses.insert("GetBucketLocation", "AccessDenied");
+        world.trail.settings.s3_bucket_name = "central".to_owned();
+        world.record().await.0.unwrap();
+        let prefix = moving(json!({"s3KeyPrefix": "crm"}), json!({}));
+        assert!(world.run(prefix).await.0.unwrap().changed);
+        // And that is to be written to again.
+        world.trail.settings.s3_bucket_name = "logs".to_owned();
+        let back = moving(json!({"s3BucketName": "central"}), json!({}));
+        assert!(world.run(back).await.0.unwrap().changed);
     }
 
     #[tokio::test]

@@ -57,7 +57,7 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudtrail::Client;
 use incident::{IncidentId, Recorded, Settings, TrailArn};
 use jiff::{SignedDuration, Timestamp};
-use ledger::{Done, Hold, Ledger, Part, Release};
+use ledger::{Done, Hold, Holds, Ledger, Part, Release};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -154,6 +154,7 @@ impl RestoreCloudTrail {
             let baseline = run.baseline_of_deleted(recorded)?;
             holds.put(home.hold(json!({"existed": false}))).await;
             recreate(&home, &baseline, called, &mut run).await?;
+            run.tells(&holds);
             return run.end(holds.unrecorded());
         }
         let (status, current) = tokio::join!(
@@ -174,6 +175,7 @@ impl RestoreCloudTrail {
                 converge(&home, &current, &expected, &mut run).await;
             }
         }
+        run.tells(&holds);
         run.end(holds.unrecorded())
     }
 
@@ -427,6 +429,11 @@ struct Run {
 }
 
 impl Run {
+    /// Says of which original only a mark is kept.
+    fn tells(&mut self, holds: &Holds<'_>) {
+        self.steps.extend(holds.too_large().iter().cloned());
+    }
+
     fn of(trail: &TrailArn) -> Self {
         Self {
             name: trail.name().to_owned(),

@@ -72,7 +72,7 @@ impl RestoreLogArchive {
 
     async fn put_policy(&self, bucket: &str, policy: Option<&Value>) -> Result<(), Failure> {
         self.clients
-            .s3
+            .s3_of(bucket)
             .put_bucket_policy()
             .bucket(bucket)
             .expected_bucket_owner(&self.names.account)
@@ -86,7 +86,7 @@ impl RestoreLogArchive {
     async fn turn_versioning_on(&self, bucket: &str) -> Result<(), Failure> {
         let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled);
         self.clients
-            .s3
+            .s3_of(bucket)
             .put_bucket_versioning()
             .bucket(bucket)
             .expected_bucket_owner(&self.names.account)
@@ -100,7 +100,7 @@ impl RestoreLogArchive {
     /// S3 takes no empty lifecycle: that is one to delete.
     async fn put_lifecycle(&self, bucket: &str, lifecycle: &Lifecycle) -> Result<(), Failure> {
         const CALL: &str = "s3:PutLifecycleConfiguration";
-        let (s3, owner) = (&self.clients.s3, &self.names.account);
+        let (s3, owner) = (self.clients.s3_of(bucket), &self.names.account);
         if lifecycle.is_empty() {
             let delete = s3.delete_bucket_lifecycle().bucket(bucket);
             let deleted = delete.expected_bucket_owner(owner).send().await;
@@ -121,7 +121,7 @@ impl RestoreLogArchive {
 
     async fn put_encryption(&self, bucket: &str, encryption: &Encryption) -> Result<(), Failure> {
         self.clients
-            .s3
+            .s3_of(bucket)
             .put_bucket_encryption()
             .bucket(bucket)
             .expected_bucket_owner(&self.names.account)

@@ -4,7 +4,7 @@
 //! put back where that is safe: the key first, since nothing can be written or read without it
 //! (`CancelKeyDeletion` leaves it disabled, so `EnableKey` follows), then the bucket's policy,
 //! versioning, lifecycle and encryption. Each is held in the ledger before it is changed, and a step
-//! that fails does not stop the next one. What is stronger than recorded stays.
+//! that fails does not stop the next one. What is stronger than recorded stays, and is said to be.
 //!
 //! **A bucket that bars us.** A bucket policy can deny us to read what it says. The recorded policy
 //! is then put back unseen: S3 takes it for a bucket of this account only. The run ends as
@@ -25,7 +25,7 @@
 //! `PutEncryptionConfiguration`; on the key `kms:DescribeKey`, `GetKeyPolicy`, and as needed
 //! `CancelKeyDeletion`, `EnableKey`; `logs:DescribeLogGroups`; `dynamodb:GetItem`, `UpdateItem`
 //! before a change, `DeleteItem` on an undo. Every call on the bucket names the account that must
-//! own it.
+//! own it, and goes to the region where S3 says that the bucket is.
 //!
 //! **A second run** finds everything as recorded and changes nothing. It finishes what an earlier
 //! run left half-done: a key whose deletion was cancelled and that was not yet enabled is disabled.
@@ -116,11 +116,15 @@ impl RestoreLogArchive {
             log_archive::look(&self.clients, names),
             self.ledger.recorded(&input.trail_arn, Part::Archive),
         );
+        let watched = names.of(&input.trail_arn);
         let expected = match report.recorded(recorded) {
-            Some(recorded) => found.should_be(&recorded, names, now),
+            Some(recorded) => {
+                report.stronger(&found.stronger(&recorded, watched, now));
+                found.should_be(&recorded, watched, now)
+            }
             None => found.unrecorded(),
         };
-        report.leave(found.deviations(&expected, names, now));
+        report.leave(found.deviations(&expected, watched, now));
         report.unread(&found);
         let mut needed = Mechanism::ALL.to_vec();
         needed.retain(|mechanism| mechanism.is_needed(&found, &expected));
@@ -143,6 +147,7 @@ impl RestoreLogArchive {
             self.put_back(mechanism, &found, &expected, &mut report)
                 .await;
         }
+        report.too_large(holds.too_large());
         report.end(holds.unrecorded())
     }
 

@@ -2,7 +2,7 @@
 
 use incident::{Deviation, Recorded, TrailArn};
 use ledger::{Done, Hold, Release};
-use log_archive::{Archive, Found};
+use log_archive::{Archive, Found, Property};
 use worker::Failure;
 
 use crate::mechanism::Mechanism;
@@ -57,6 +57,23 @@ impl Report {
         None
     }
 
+    /// Says what is left as it is, since it is stronger than recorded.
+    pub(crate) fn stronger(&mut self, parts: &[Property]) {
+        if parts.is_empty() {
+            return;
+        }
+        let parts: Vec<_> = parts.iter().map(|part| part.name()).collect();
+        self.steps.push(format!(
+            "stronger than recorded, and left so: {}",
+            parts.join(", ")
+        ));
+    }
+
+    /// Says of what the ledger does not keep the state before.
+    pub(crate) fn too_large(&mut self, told: &[String]) {
+        self.steps.extend_from_slice(told);
+    }
+
     /// Says which deviations are not this worker's to mend.
     pub(crate) fn leave(&mut self, deviations: Vec<Deviation>) {
         self.left
@@ -77,7 +94,8 @@ impl Report {
             self.steps
                 .push(format!("would be put back: {}", names.join(", ")));
         }
-        if needed.is_empty() && self.left.is_empty() && self.failures.is_empty() {
+        let silent = self.steps.is_empty() && self.left.is_empty() && self.failures.is_empty();
+        if needed.is_empty() && silent {
             self.steps.push("as recorded".to_owned());
         }
     }
@@ -100,7 +118,7 @@ impl Report {
 
     /// What letting go of each part came to.
     pub(crate) fn let_go(&mut self, parts: Vec<(Mechanism, String, Result<Release, Failure>)>) {
-        let (mut stay, mut calls) = (Vec::new(), Vec::new());
+        let (mut stay, mut calls, mut not_kept) = (Vec::new(), Vec::new(), Vec::new());
         for (mechanism, resource, released) in parts {
             let name = mechanism.name();
             match released {
@@ -111,7 +129,10 @@ impl Report {
                 }
                 Ok(Release::Last(original)) => {
                     stay.push(name);
-                    calls.extend(mechanism.by_hand(&resource, &original));
+                    match Hold::too_large(&original) {
+                        Some(told) => not_kept.push(told),
+                        None => calls.extend(mechanism.by_hand(&resource, &original)),
+                    }
                 }
                 Err(failure) => self.failed(failure),
             }
@@ -131,6 +152,7 @@ impl Report {
             self.steps
                 .push("left as it is; this incident does not hold it".to_owned());
         }
+        self.steps.extend(not_kept);
     }
 
     pub(crate) fn end(mut self, undo: Vec<Hold>) -> Result<Done, Failure> {

@@ -612,6 +612,69 @@ async fn hardening_and_an_intended_change_stay() {
 }
 
 #[tokio::test]
+async fn what_is_stronger_than_recorded_is_said_and_left() {
+    let mut weak = healthy();
+    weak.bucket_encryption = None;
+    weak.bucket_versioning = Versioning::Off;
+    let mut archive = healthy();
+    let denial = json!({"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*",
+                        "Condition": {"Bool": {"aws:SecureTransport": "false"}}});
+    let policy = archive.bucket_policy.as_mut().unwrap();
+    policy["Statement"].as_array_mut().unwrap().push(denial);
+    archive.log_retention_days = Some(400);
+    let world = world(archive);
+    record(&world, Some(&weak));
+    let done = run(&world).await.unwrap();
+    assert!(!done.changed && writes(&world).is_empty() && done.left.is_empty());
+    insta::assert_snapshot!(done.summary, @"the log archive of trail main: stronger than recorded, and left so: the policy of the log bucket, versioning of the log bucket, the encryption of the log bucket, the trail's log group");
+}
+
+#[tokio::test]
+async fn a_policy_for_another_trail_is_said_to_shut_ours_out() {
+    let mut archive = healthy();
+    archive.bucket_policy.as_mut().unwrap()["Statement"][1]["Condition"] = json!({"StringEquals": {
+        "aws:SourceArn": "arn:aws:cloudtrail:eu-west-1:123456789012:trail/other"}});
+    let world = world(archive);
+    assert!(run(&world).await.unwrap().changed);
+    assert_eq!(writes(&world), ["update_item", "put_bucket_policy"]);
+    assert_eq!(archive_of(&world), healthy());
+}
+
+/// A lifecycle of a thousand rules, the most that S3 takes, each with as much to it as there can be.
+fn endless() -> Lifecycle {
+    let rules: Vec<_> = (0..1_000)
+        .map(|n| {
+            let id = format!("{n:0>255}");
+            json!({"id": id, "status": "Enabled", "filter": {"prefix": id}, "expiration": {"days": 1}})
+        })
+        .collect();
+    serde_json::from_value(json!({"rules": rules})).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_before_may_be_too_large_to_keep() {
+    let told = "bucket-lifecycle of arn:aws:s3:::logs before was too large to keep";
+    let mut archive = healthy();
+    archive.bucket_lifecycle = endless();
+    for ledger_takes in [true, false] {
+        let world = world(archive.clone());
+        if !ledger_takes {
+            refuse(&world, &[("update_item", "InternalServerError")]);
+        }
+        let done = run(&world).await.unwrap();
+        assert_eq!(archive_of(&world), healthy());
+        assert!(done.summary.contains(told), "{}", done.summary);
+        assert_eq!(done.undo.is_empty(), ledger_takes);
+        assert!(serde_json::to_string(&done).unwrap().len() < 2_000);
+
+        refuse(&world, &[]);
+        let done = run_as(&world, names(), json!({"undo": true, "holds": done.undo})).await;
+        let summary = done.unwrap().summary;
+        assert!(summary.contains(told), "{summary}");
+    }
+}
+
+#[tokio::test]
 async fn a_bucket_that_bars_us_gets_its_policy_back_unseen() {
     let world = world(tampered());
     refuse(&world, &[("get_bucket_policy", "AccessDenied")]);

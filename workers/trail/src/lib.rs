@@ -75,7 +75,8 @@ pub struct Settings {
     pub cloud_watch_logs_role_arn: Option<String>,
     /// Whether every account of the organization is recorded.
     pub is_organization_trail: bool,
-    /// Whether CloudTrail's own deliveries are recorded, as they are unless it is told otherwise.
+    /// Whether CloudTrail's own deliveries are recorded, as they are unless it is told otherwise. It
+    /// hides no change of anybody's, so that a trail without it is healthy.
     pub recursive_logging: bool,
 }
 
@@ -329,6 +330,21 @@ mod tests {
         };
         let expected = unknown.should_be(&recorded);
         assert_eq!(expected.insight_selectors, weak.insight_selectors);
+    }
+
+    #[test]
+    fn recursive_logging_that_is_turned_off_is_put_back() {
+        let recorded = Recorded {
+            baseline: trail(),
+            intended: None,
+        };
+        let mut now = trail();
+        now.settings.recursive_logging = false;
+        let expected = now.should_be(&recorded);
+        assert_eq!(expected, trail());
+        assert_eq!(now.differences(&expected), ["recursiveLogging"]);
+        // It hides CloudTrail's own deliveries, and nobody's changes.
+        assert_eq!(blind_spots(&now), [""; 0]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use aws_sdk_iam::{
     primitives::DateTime,
     types::{AccessKeyMetadata, StatusType},
 };
-use incident::{Actor, Containment, IncidentId, Session, Settings, Tiers, cut};
+use incident::{Accomplice, Actor, Containment, IncidentId, Session, Settings, Tiers, cut};
 use jiff::Timestamp;
 use ledger::Ledger;
 use principal::{
@@ -57,6 +57,9 @@ pub struct Input {
     pub actor: Actor,
     /// How far the actor was contained.
     pub containment: Containment,
+    /// Who was contained with the actor.
+    #[serde(default)]
+    pub accomplices: Vec<Accomplice>,
     /// When the event happened: older sessions are denied, and nothing was created since.
     #[schemars(with = "String")]
     pub since: Timestamp,
@@ -115,20 +118,36 @@ impl Worker for VerifyContainment {
                 summary: "dry run: nothing to verify".to_owned(),
             });
         }
-        self.actor(&input).await?.answer()
+        let Input {
+            actor,
+            containment,
+            since,
+            ..
+        } = &input;
+        let mut found = self.contained(actor, containment, *since).await?;
+        for Accomplice { actor, containment } in &input.accomplices {
+            let other = self.contained(actor, containment, *since).await?;
+            found.join(other, actor);
+        }
+        found.answer()
     }
 }
 
 impl VerifyContainment {
-    async fn actor(&self, input: &Input) -> Result<Findings, Failure> {
-        let principal = Principal::of(&input.actor, &self.iam);
-        match (&input.containment, principal, &input.actor) {
+    async fn contained(
+        &self,
+        actor: &Actor,
+        containment: &Containment,
+        since: Timestamp,
+    ) -> Result<Findings, Failure> {
+        let principal = Principal::of(actor, &self.iam);
+        match (containment, principal, actor) {
             (Containment::None { .. }, _, actor) => {
                 Ok(Findings::note(format!("{actor} was not to be contained")))
             }
             (Containment::Principal { .. }, Some(principal), _) => {
                 // Boxed: that many SDK calls side by side are more than a caller's stack should carry.
-                Ok(Box::pin(self.principal(&principal, input.since)).await)
+                Ok(Box::pin(self.principal(&principal, since)).await)
             }
             (
                 Containment::Session { .. },
@@ -137,7 +156,7 @@ impl VerifyContainment {
                     session: Some(session),
                     ..
                 },
-            ) => Ok(session_of(&role, session, input.since).await),
+            ) => Ok(session_of(&role, session, since).await),
             _ => Err(Failure::InvalidInput(
                 "`containment`: does not fit the actor".to_owned(),
             )),
@@ -341,6 +360,26 @@ impl Findings {
             self.failure = Some(failure);
         }
         None
+    }
+
+    /// With what was found about an accomplice: whoever was made for the attack and is gone again
+    /// needs no containment.
+    fn join(&mut self, other: Self, accomplice: &Actor) {
+        match other.failure {
+            Some(Failure::TargetNotFound(_)) => {
+                self.notes.push(format!("{accomplice} is gone"));
+                return;
+            }
+            Some(failure) => drop(self.read::<()>(Err(failure))),
+            None if other.missing.is_empty() => {
+                let held = other.subject.map(|subject| format!("{subject} holds"));
+                self.notes.extend(held);
+            }
+            None => {}
+        }
+        self.missing.extend(other.missing);
+        self.left.extend(other.left);
+        self.notes.extend(other.notes);
     }
 
     /// The answer; a failure hides nothing that was found.
@@ -669,6 +708,47 @@ mod tests {
         let output = aws.verify(EVE, none).await.unwrap();
         assert_eq!((output.holds, aws.calls()), (true, 0));
         insta::assert_snapshot!(output.summary, @"root of account 123456789012 was not to be contained");
+    }
+
+    #[tokio::test]
+    async fn accomplices_are_verified_with_the_actor() {
+        let with = |kind: &str| {
+            json!({"accomplices": [{
+                "actor": {"kind": "role", "arn": ADMIN},
+                "containment": {"kind": kind, "reason": "said so", "byHand": "a call"},
+            }]})
+        };
+        let mut principal = with("principal");
+        let containment = principal["accomplices"][0]["containment"].as_object_mut();
+        containment.unwrap().remove("byHand");
+        let output = contained().verify(EVE, principal.clone()).await.unwrap();
+        assert!(output.holds, "{output:?}");
+        insta::assert_snapshot!(output.summary, @"containment of IAM user eve holds; containment of role admin holds");
+        let denied_once = contained().but(|aws| aws.attached.retain(|policy| *policy != DENY));
+        insta::assert_snapshot!(denied_once.missing(EVE, principal).await, @"
+        the deny-all policy is not attached to IAM user eve
+        the deny-all policy is not attached to role admin
+        ");
+        let output = contained().verify(EVE, with("none")).await.unwrap();
+        insta::assert_snapshot!(output.summary, @"containment of IAM user eve holds; role admin was not to be contained");
+    }
+
+    #[tokio::test]
+    async fn an_accomplice_that_is_gone_needs_no_containment() {
+        let gone = json!({
+            "containment": {"kind": "none", "reason": "root", "byHand": "a call"},
+            "accomplices": [{
+                "actor": {"kind": "role", "arn": ADMIN},
+                "containment": {"kind": "principal", "reason": "made by the actor"},
+            }],
+        });
+        let output = contained()
+            .but(|aws| aws.gone = true)
+            .verify(EVE, gone)
+            .await
+            .unwrap();
+        assert!(output.holds);
+        insta::assert_snapshot!(output.summary, @"IAM user eve was not to be contained; role admin is gone");
     }
 
     #[tokio::test]

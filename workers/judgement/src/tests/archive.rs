@@ -163,7 +163,7 @@ fn what_is_recorded_of_the_bucket_decides() {
         bucket("DeleteBucketPolicy", json!({})),
         bucket("DeleteBucketEncryption", json!({})),
     ]), @"
-    ignore: the bucket policy is as recorded
+    ignore: the bucket policy is as recorded, or stronger
     respond: the policy of the trail's log bucket was changed by IAM user eve
     ignore: versioning is recorded as off
     ignore: the lifecycle keeps log files long enough
@@ -235,7 +235,7 @@ fn every_way_to_take_the_key_away() {
     insta::assert_snapshot!(verdicts("kms", &archive_facts(an_archive(), None), calls()), @"
     respond: the trail's key was scheduled for deletion by IAM user eve
     respond: the key material of the trail's key was deleted by IAM user eve [remedy]
-    ignore: the key's policy is as recorded
+    ignore: the key's policy is as recorded, or stronger
     respond: the policy of the trail's key was changed by IAM user eve
     escalate: the policy of the trail's key was replaced, and the event does not say by what (PutKeyPolicy by IAM user eve)
     ignore: EnableKey of kms.amazonaws.com is not an indicator
@@ -339,4 +339,35 @@ fn a_denied_attempt_on_the_archive_is_told_to_a_human() {
         verdict("kms", "DisableKey", json!({"keyId": "other"}), denied),
         "ignore: DisableKey of something else than the trail's key was denied"
     );
+}
+
+#[test]
+fn log_files_are_written_by_cloudtrail_alone() {
+    let at = |bucket: &str, key: &str| json!({"bucketName": bucket, "key": key});
+    let log = "AWSLogs/123456789012/CloudTrail/x.json.gz";
+    let cloudtrail =
+        json!({"userIdentity": {"type": "AWSService", "invokedBy": "cloudtrail.amazonaws.com"}});
+    let point = "arn:aws:s3:eu-west-1:123456789012:accesspoint/logs";
+    let through = json!({"resources": [
+        {"type": "AWS::S3::Object", "ARN": format!("arn:aws:s3:::clinic-logs/{log}")},
+        {"type": "AWS::S3::AccessPoint", "ARN": point},
+    ]});
+    let elsewhere = json!({"resources": [{"ARN": "arn:aws:s3:::clinic-logs-2/x"}]});
+    insta::assert_snapshot!([
+        verdict("s3", "PutObject", at("clinic-logs", log), cloudtrail),
+        verdict("s3", "PutObject", at("clinic-logs", log), json!({})),
+        verdict("s3", "CopyObject", at("clinic-logs", log), json!({})),
+        verdict("s3", "PutObject", at("clinic-logs", "notes.txt"), json!({})),
+        verdict("s3", "PutObjectTagging", at("clinic-logs", log), json!({})),
+        verdict("s3", "DeleteObject", at(point, log), through),
+        verdict("s3", "DeleteObject", at(point, "x"), elsewhere),
+    ].join("\n"), @"
+    ignore: CloudTrail delivered a log file
+    respond: log files of the trail were overwritten or forged by IAM user eve [remedy]
+    respond: log files of the trail were overwritten or forged by IAM user eve [remedy]
+    escalate: something was written to the trail's log bucket, outside the trail's own files (PutObject by IAM user eve)
+    escalate: a log file of the trail was tagged, which a lifecycle or a policy may go by (PutObjectTagging by IAM user eve)
+    respond: objects of the trail's log bucket were deleted by IAM user eve [remedy]
+    ignore: DeleteObject of something else than the trail's log bucket
+    ");
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{event, line, now, session_of, verdict, verdicts, watch};
-use crate::{Facts, judge};
+use super::{event, line, now, session_of, trail_facts, verdict, verdicts, watch, with_facts};
+use crate::{Facts, Verdict, judge};
 
 const MACHINE: &str = "arn:aws:states:eu-west-1:123456789012:stateMachine:guard-";
 
@@ -77,7 +77,7 @@ fn our_machines_functions_roles_ledger_topic_queue_and_stack() {
     ignore: Unsubscribe of something else than a subscription to the responder's topic
     respond: the responder's queue of undelivered events was changed (PurgeQueue) by IAM user eve [remedy]
     respond: a role of the responder was changed (PutRolePolicy) by IAM user eve [remedy]
-    ignore: DetachRolePolicy of something else than a role of the responder
+    escalate: DetachRolePolicy succeeded, and the event does not say whether on the denial of somebody who is contained
     respond: the responder's stack was changed (DeleteStack) by IAM user eve [remedy]
     respond: the responder's stack was changed (SetStackPolicy) by IAM user eve [remedy]
     ignore: DeleteStack of something else than the responder's stack
@@ -152,7 +152,7 @@ fn our_buttons_are_the_operators() {
     ignore: record-baseline was started by an operator
     respond: record-baseline was started by IAM user eve [remedy]
     escalate: triage was started by none of the operators (StartExecution by IAM user eve)
-    ignore: StartExecution of a runbook: the responder's own action
+    ignore: triage was started by the responder itself
     ignore: StartExecution of something else than a runbook
     respond: an execution of the responder was stopped by IAM user eve [remedy]
     ignore: an operator stopped an execution
@@ -167,29 +167,135 @@ fn our_buttons_are_the_operators() {
     insta::assert_snapshot!(line(judge(&event, &nobody, &Facts::default(), now())), @"escalate: a baseline was recorded, and whether by an operator is not known, since none is configured (OperatorRoleArns) (StartExecution by IAM user eve)");
 }
 
+/// A rule of ours, put as it was deployed.
+fn as_deployed(name: &str) -> Value {
+    let rules = watch(&[]).ours.rules;
+    let rule = rules.into_iter().find(|rule| rule.name == name).unwrap();
+    json!({
+        "name": rule.name,
+        "state": "ENABLED",
+        "eventPattern": rule.pattern.map(|pattern| pattern.to_string()),
+        "scheduleExpression": rule.schedule,
+    })
+}
+
+#[test]
+fn our_rules_may_be_put_as_they_were_deployed() {
+    let target = || {
+        json!({
+            "id": "triage",
+            "arn": format!("{MACHINE}triage"),
+            "roleArn": "arn:aws:iam::123456789012:role/tourniquet/guard-events",
+        })
+    };
+    let mut silenced = target();
+    silenced["input"] = json!("{}");
+    let mut disabled = as_deployed("guard-trail-tampered");
+    disabled["state"] = json!("DISABLED");
+    let on = |field: &str, value: Value| json!({"rule": "guard-trail-tampered", field: value});
+    insta::assert_snapshot!(verdicts("events", &Facts::default(), [
+        ("PutRule", as_deployed("guard-trail-tampered")),
+        ("PutRule", as_deployed("guard-trails-checked")),
+        ("PutRule", disabled),
+        ("PutTargets", on("targets", json!([target()]))),
+        ("PutTargets", on("targets", json!([silenced]))),
+        ("PutTargets", on("targets", json!([target(), {"id": "x", "arn": "arn:aws:sqs:::x"}]))),
+        ("RemoveTargets", on("ids", json!(["x"]))),
+        ("RemoveTargets", on("ids", json!(["x", "triage"]))),
+    ]), @"
+    ignore: the rule was put as it was deployed
+    ignore: the rule was put as it was deployed
+    respond: our rule guard-trail-tampered was replaced by IAM user eve
+    ignore: the rule was given the target it was deployed with
+    respond: our rule guard-trail-tampered was given other targets by IAM user eve
+    respond: our rule guard-trail-tampered was given other targets by IAM user eve
+    ignore: the rule lost targets that it was not deployed with
+    respond: our rule guard-trail-tampered lost targets by IAM user eve
+    ");
+}
+
 #[test]
 fn our_own_actions_start_nothing_and_a_stolen_role_of_ours_does() {
     let ours = || json!({"userIdentity": session_of("tourniquet/guard-restore-cloudtrail")});
     let like = || json!({"userIdentity": session_of("guard-restore-cloudtrail")});
-    let trail = || json!({"name": "clinic", "isMultiRegionTrail": false});
+    let narrowed = || json!({"name": "clinic", "isMultiRegionTrail": false});
+    let restored =
+        json!({"name": "clinic", "isMultiRegionTrail": true, "s3BucketName": "clinic-logs"});
     insta::assert_snapshot!([
-        verdict("cloudtrail", "UpdateTrail", trail(), ours()),
-        verdict("cloudtrail", "PutEventSelectors", json!({"trailName": "clinic"}), ours()),
-        verdict("s3", "PutBucketPolicy", json!({"bucketName": "clinic-logs"}), ours()),
-        verdict("events", "PutRule", json!({"name": "guard-trail-tampered"}), ours()),
+        with_facts("cloudtrail", "UpdateTrail", restored, ours(), &trail_facts(None)),
+        verdict("events", "PutRule", as_deployed("guard-trail-tampered"), ours()),
         verdict("cloudtrail", "StartLogging", json!({"name": "clinic"}), ours()),
         verdict("kms", "EnableKey", json!({"keyId": "x"}), ours()),
+        // What our workers do is told when it is not how they do it, and starts no repair of a repair.
+        verdict("cloudtrail", "UpdateTrail", narrowed(), ours()),
+        verdict("events", "PutRule", json!({"name": "guard-trail-tampered"}), ours()),
         // No worker stops a trail: whoever does with its role has stolen it.
         verdict("cloudtrail", "StopLogging", json!({"name": "clinic"}), ours()),
-        verdict("cloudtrail", "UpdateTrail", trail(), like()),
+        verdict("cloudtrail", "UpdateTrail", narrowed(), like()),
     ].join("\n"), @"
-    ignore: UpdateTrail of the watched trail: the responder's own action
-    ignore: PutEventSelectors of the watched trail: the responder's own action
-    ignore: PutBucketPolicy of the trail's log bucket: the responder's own action
-    ignore: PutRule of a rule of the responder: the responder's own action
+    ignore: the update is as recorded, or makes the trail stronger
+    ignore: the rule was put as it was deployed
     ignore: StartLogging of cloudtrail.amazonaws.com is not an indicator
     ignore: EnableKey of kms.amazonaws.com is not an indicator
+    escalate: the watched trail was narrowed to one region by role guard-restore-cloudtrail, session run: one of our own roles did what it never does
+    escalate: our rule guard-trail-tampered was replaced by role guard-restore-cloudtrail, session run: one of our own roles did what it never does
     respond: the watched trail was stopped by role guard-restore-cloudtrail, session run
     respond: the watched trail was narrowed to one region by role guard-restore-cloudtrail, session run
+    ");
+}
+
+#[test]
+fn what_only_a_human_repairs_is_one_incident_an_hour() {
+    let id = |name: &str, at: &str, by: &str| {
+        let request = json!({"bucketName": "clinic-logs", "key": "AWSLogs/x"});
+        let changes = json!({
+            "eventID": format!("{name}-{at}"),
+            "eventTime": at,
+            "userIdentity": {"type": "IAMUser", "arn": format!("arn:aws:iam::123456789012:user/{by}")},
+        });
+        let event = event("s3", name, request, changes);
+        match judge(&event, &watch(&[]), &Facts::default(), now()) {
+            Verdict::Respond { incident_id, .. } => incident_id.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = id("DeleteObject", "2026-11-25T03:00:01Z", "eve");
+    assert_eq!(first, id("DeleteObject", "2026-11-25T03:12:00Z", "eve"));
+    assert_ne!(first, id("DeleteObject", "2026-11-25T02:59:59Z", "eve"));
+    assert_ne!(first, id("DeleteObject", "2026-11-25T03:00:01Z", "mallory"));
+    assert_ne!(first, id("PutObject", "2026-11-25T03:00:01Z", "eve"));
+}
+
+#[test]
+fn what_is_a_day_old_is_told_and_starts_nothing() {
+    let stop = |at: &str| {
+        let changes = json!({"eventTime": at});
+        verdict(
+            "cloudtrail",
+            "StopLogging",
+            json!({"name": "clinic"}),
+            changes,
+        )
+    };
+    insta::assert_snapshot!([stop("2026-11-24T03:13:00Z"), stop("2026-11-24T03:12:00Z")].join("\n"), @"
+    respond: the watched trail was stopped by IAM user eve
+    escalate: the watched trail was stopped by IAM user eve; the event is more than a day old
+    ");
+}
+
+#[test]
+fn our_alarms_by_the_name_of_the_stack() {
+    insta::assert_snapshot!(verdicts("monitoring", &Facts::default(), [
+        ("DeleteAlarms", json!({"alarmNames": ["other", "guard-undelivered-events"]})),
+        ("DisableAlarmActions", json!({"alarmNames": ["guard-check-trails-silent"]})),
+        ("PutMetricAlarm", json!({"alarmName": "guard-check-trails-silent"})),
+        ("DeleteAlarms", json!({"alarmNames": ["other", "guardian"]})),
+        ("DescribeAlarms", json!({"alarmNames": ["guard-undelivered-events"]})),
+    ]), @"
+    respond: an alarm of the responder was changed (DeleteAlarms) by IAM user eve [remedy]
+    respond: an alarm of the responder was changed (DisableAlarmActions) by IAM user eve [remedy]
+    respond: an alarm of the responder was changed (PutMetricAlarm) by IAM user eve [remedy]
+    ignore: DeleteAlarms of something else than an alarm of the responder
+    ignore: DescribeAlarms of monitoring.amazonaws.com is not an indicator
     ");
 }

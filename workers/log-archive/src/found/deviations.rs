@@ -7,22 +7,33 @@ use serde_json::Value;
 use worker::Failure;
 
 use super::{ENCRYPTS_FOR_OTHERS, Found, KeyState, Property, counted};
-use crate::{Archive, Names, Versioning, policy};
+use crate::{Archive, Versioning, Watched};
 
 impl Found {
     /// How it differs from what it should be, by [`Found::should_be`]. A deviation has a remedy
     /// where `restore-log-archive` does not mend it.
     #[must_use]
-    pub fn deviations(&self, expected: &Archive, names: &Names, now: Timestamp) -> Vec<Deviation> {
+    pub fn deviations<'a>(
+        &self,
+        expected: &Archive,
+        watched: impl Into<Watched<'a>>,
+        now: Timestamp,
+    ) -> Vec<Deviation> {
+        let watched = watched.into();
         [
-            self.of_key(expected),
-            self.of_bucket(expected, names, now),
+            self.of_key(expected, watched),
+            self.of_bucket(expected, watched, now),
             self.of_log_group(expected),
         ]
         .concat()
     }
 
-    fn of_bucket(&self, expected: &Archive, names: &Names, now: Timestamp) -> Vec<Deviation> {
+    fn of_bucket(
+        &self,
+        expected: &Archive,
+        watched: Watched<'_>,
+        now: Timestamp,
+    ) -> Vec<Deviation> {
         let is = &self.archive;
         let Some(bucket) = &is.bucket else {
             return Vec::new();
@@ -41,13 +52,13 @@ impl Found {
             });
             return all;
         }
-        all.extend(self.unread_of_bucket(bucket, names));
+        all.extend(self.unread_of_bucket(bucket, watched));
         let differing = Property::OF_BUCKET.into_iter();
         let differing = differing.filter(|property| self.differs(*property, expected));
         all.extend(differing.map(|property| {
             match property {
                 Property::BucketPolicy => {
-                    bucket_policy(is.bucket_policy.as_ref(), bucket, expected)
+                    bucket_policy(is.bucket_policy.as_ref(), bucket, watched, expected)
                 }
                 Property::BucketLifecycle => mended(
                     property,
@@ -65,7 +76,7 @@ impl Found {
                     },
                     &is.bucket_versioning,
                 ),
-                _ if is.encrypts_for_others(names) => {
+                _ if is.encrypts_for_others(watched.names) => {
                     mended(property, ENCRYPTS_FOR_OTHERS, &is.encrypts())
                 }
                 _ => mended(
@@ -78,8 +89,8 @@ impl Found {
         all
     }
 
-    fn unread_of_bucket(&self, bucket: &str, names: &Names) -> Vec<Deviation> {
-        let account = &names.account;
+    fn unread_of_bucket(&self, bucket: &str, watched: Watched<'_>) -> Vec<Deviation> {
+        let account = &watched.names.account;
         let remedy = format!(
             "find out whose it is, aws s3api head-bucket --bucket {bucket} --expected-bucket-owner \
              {account}: another account's must not get the log files, so give the trail another \
@@ -104,7 +115,7 @@ impl Found {
             .collect()
     }
 
-    fn of_key(&self, expected: &Archive) -> Vec<Deviation> {
+    fn of_key(&self, expected: &Archive, watched: Watched<'_>) -> Vec<Deviation> {
         let Some(key) = &self.archive.key else {
             return Vec::new();
         };
@@ -155,7 +166,7 @@ impl Found {
         if self.differs(Property::KeyPolicy, expected) {
             let policy = self.archive.key_policy.as_ref();
             all.push(Deviation {
-                what: if policy.is_some_and(policy::lets_cloudtrail_encrypt) {
+                what: if policy.is_some_and(|policy| watched.delivery().may_encrypt(policy)) {
                     "the policy of the trail's key is not as recorded"
                 } else {
                     "the policy of the trail's key shuts CloudTrail out"
@@ -218,8 +229,13 @@ impl Found {
     }
 }
 
-fn bucket_policy(policy: Option<&Value>, bucket: &str, expected: &Archive) -> Deviation {
-    let what = match policy.map(|policy| policy::lets_cloudtrail_write(policy, bucket)) {
+fn bucket_policy(
+    policy: Option<&Value>,
+    bucket: &str,
+    watched: Watched<'_>,
+    expected: &Archive,
+) -> Deviation {
+    let what = match policy.map(|policy| watched.delivery().may_write(policy, bucket)) {
         None => "the log bucket has no policy, so that CloudTrail cannot write there",
         Some(false) => "the policy of the log bucket shuts CloudTrail out",
         Some(true) => "the policy of the log bucket is not as recorded",

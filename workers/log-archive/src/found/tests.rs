@@ -222,6 +222,121 @@ fn hardening_stays() {
 }
 
 #[test]
+fn a_policy_and_an_encryption_may_be_stronger_than_recorded() {
+    let mut weak = recorded();
+    weak.baseline.bucket_encryption = None;
+    weak.baseline.bucket_versioning = Versioning::Off;
+    let deny = |action: &str, condition: Value| {
+        found(|archive| {
+            let policy = archive.bucket_policy.as_mut().unwrap();
+            let resources = json!(["arn:aws:s3:::logs", "arn:aws:s3:::logs/*"]);
+            let denial = json!({"Effect": "Deny", "Principal": "*", "Action": action,
+                                "Resource": resources, "Condition": condition});
+            policy["Statement"].as_array_mut().unwrap().push(denial);
+            archive.bucket_lifecycle = lifecycle(500);
+            archive.log_retention_days = None;
+        })
+    };
+    let harder = deny("s3:*", json!({"Bool": {"aws:SecureTransport": false}}));
+    assert_eq!(expected(&harder, &weak), harder.archive);
+    assert_eq!(
+        harder.stronger(&weak, &names(), now()),
+        [
+            Property::BucketPolicy,
+            Property::BucketLifecycle,
+            Property::BucketVersioning,
+            Property::BucketEncryption,
+            Property::LogGroup,
+        ]
+    );
+    let shut = deny("s3:PutObject", json!({}));
+    assert_eq!(
+        deviations(&shut),
+        "the policy of the log bucket shuts CloudTrail out"
+    );
+    let barring = deny(
+        "s3:GetBucketPolicy",
+        json!({"Bool": {"aws:PrincipalIsAWSService": "false"}}),
+    );
+    assert_eq!(
+        deviations(&barring),
+        "the policy of the log bucket is not as recorded"
+    );
+    let open = found(|archive| {
+        let policy = archive.bucket_policy.as_mut().unwrap();
+        let allow = json!({"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+                           "Resource": "arn:aws:s3:::logs/*"});
+        policy["Statement"].as_array_mut().unwrap().push(allow);
+    });
+    assert_eq!(
+        deviations(&open),
+        "the policy of the log bucket is not as recorded"
+    );
+    for other in [&shut, &barring, &open] {
+        let stronger = other.stronger(&recorded(), &names(), now());
+        assert!(!stronger.contains(&Property::BucketPolicy));
+    }
+}
+
+#[test]
+fn nothing_is_called_stronger_that_is_as_recorded_or_long_enough() {
+    let of =
+        |found: &Found, recorded: &Recorded<Archive>| found.stronger(recorded, &names(), now());
+    assert_eq!(of(&found(|_| {}), &recorded()), []);
+    let shorter = found(|archive| archive.bucket_lifecycle = lifecycle(365));
+    assert_eq!(deviations(&shorter), "");
+    assert_eq!(of(&shorter, &recorded()), []);
+    let mut off = recorded();
+    off.baseline.bucket_versioning = Versioning::Off;
+    let suspended = found(|archive| archive.bucket_versioning = Versioning::Suspended);
+    assert_eq!(of(&suspended, &off), []);
+    let mut elsewhere = recorded();
+    elsewhere.baseline.bucket = Some("old".to_owned());
+    let longer = found(|archive| archive.bucket_lifecycle = lifecycle(500));
+    assert_eq!(of(&longer, &elsewhere), []);
+    let mut intended = recorded();
+    let mut archive = archive();
+    archive.bucket_lifecycle = lifecycle(500);
+    intended.intended = Some(archive);
+    assert_eq!(of(&longer, &intended), []);
+}
+
+#[test]
+fn the_trail_of_an_archive_must_be_let_in() {
+    let trail: incident::TrailArn = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/main"
+        .parse()
+        .unwrap();
+    let other = found(|archive| {
+        let statements = archive.bucket_policy.as_mut().unwrap();
+        statements["Statement"][1]["Condition"] = json!({"StringEquals": {
+            "aws:SourceArn": "arn:aws:cloudtrail:eu-west-1:123456789012:trail/other"}});
+        archive.key_policy.as_mut().unwrap()["Statement"][0]["Condition"] = json!({"StringEquals": {
+            "kms:EncryptionContext:aws:cloudtrail:arn": trail.to_string()}});
+    });
+    let names = names();
+    assert_eq!(other.archive.health(&names, now()), [""; 0]);
+    assert_eq!(
+        other.archive.health(names.of(&trail), now()),
+        ["the policy of the log bucket does not let CloudTrail write"]
+    );
+    let mut expected = archive();
+    expected.key_policy.clone_from(&other.archive.key_policy);
+    let said = other.deviations(&expected, names.of(&trail), now());
+    assert_eq!(
+        said[0].what,
+        "the policy of the log bucket shuts CloudTrail out"
+    );
+
+    let ours = found(|_| {}).archive;
+    let health = |prefix| ours.health(names.of(&trail).under(prefix), now());
+    assert_eq!(health(""), [""; 0]);
+    assert_eq!(
+        health("audit"),
+        ["the policy of the log bucket does not let CloudTrail write"]
+    );
+}
+
+#[test]
 fn log_files_may_expire_no_earlier_than_the_least_or_what_is_recorded() {
     let deviates = |recorded_days: i32, days: i32| {
         let mut baseline = archive();

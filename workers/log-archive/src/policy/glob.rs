@@ -13,6 +13,16 @@ pub(super) fn reaches_beyond(pattern: &str, start: &str) -> bool {
     after(pattern.as_bytes(), start).into_iter().any(goes_on)
 }
 
+/// Whether `pattern` fits every text that starts with `start`.
+pub(super) fn fits_all_beyond(pattern: &str, start: &str) -> bool {
+    let pattern = pattern.as_bytes();
+    let is_open = |at: usize| {
+        let rest = &pattern[at..];
+        !rest.is_empty() && rest.iter().all(|c| *c == b'*')
+    };
+    after(pattern, start).into_iter().any(is_open)
+}
+
 /// Where in `pattern` one may be once `text` is read. All places at once: patterns are written by
 /// attackers too, and trying one after the other takes for ever with enough stars.
 fn after(pattern: &[u8], text: &str) -> Vec<usize> {
@@ -77,6 +87,26 @@ mod tests {
             ("logs-old/*", false),
         ] {
             assert_eq!(reaches_beyond(pattern, "logs/"), reaches, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_fits_all_that_starts_alike() {
+        for (pattern, fits) in [
+            ("logs/*", true),
+            ("logs/AWSLogs/*", true),
+            ("logs/AWSLogs/1**", true),
+            ("*", true),
+            ("logs/AWSLogs/1", false),
+            ("logs/AWSLogs/1?", false),
+            ("logs/AWSLogs/1*.gz", false),
+            ("logs/AWSLogs/12*", false),
+        ] {
+            assert_eq!(
+                fits_all_beyond(pattern, "logs/AWSLogs/1"),
+                fits,
+                "{pattern}"
+            );
         }
     }
 

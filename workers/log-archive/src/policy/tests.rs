@@ -160,6 +160,358 @@ fn a_denial_that_leaves_cloudtrail_out_is_harmless() {
     }
 }
 
+fn trail() -> TrailArn {
+    "arn:aws:cloudtrail:eu-west-1:123456789012:trail/main"
+        .parse()
+        .unwrap()
+}
+
+const ACCOUNT: Delivery<'_> = Delivery {
+    account: Some("123456789012"),
+    trail: None,
+    prefix: None,
+};
+
+/// Whether a trail of the account may write where its writing is allowed on `resource`.
+fn writes_to(resource: &str, prefix: Option<&str>) -> bool {
+    let mut policy = bucket_policy(&[]);
+    policy["Statement"][1]["Resource"] = json!(resource);
+    Delivery { prefix, ..ACCOUNT }.may_write(&policy, BUCKET)
+}
+
+#[test]
+fn an_allowance_must_cover_the_log_files_of_the_account() {
+    for (resource, prefix, lets) in [
+        ("arn:aws:s3:::logs/AWSLogs/123456789012/*", Some(""), true),
+        (
+            "arn:aws:s3:::logs/AWSLogs/123456789012/CloudTrail*",
+            Some(""),
+            true,
+        ),
+        ("arn:aws:s3:::logs/AWSLogs/*", Some(""), true),
+        ("arn:aws:s3:::logs/*", Some("audit"), true),
+        ("*", Some("audit"), true),
+        (
+            "arn:aws:s3:::logs/audit/AWSLogs/123456789012/*",
+            Some("audit"),
+            true,
+        ),
+        (
+            "arn:aws:s3:::logs/audit/AWSLogs/123456789012/*",
+            Some("/audit/"),
+            true,
+        ),
+        ("arn:aws:s3:::logs/audit/*", Some("audit"), true),
+        // Another prefix, another account, and less than all.
+        (
+            "arn:aws:s3:::logs/AWSLogs/123456789012/*",
+            Some("audit"),
+            false,
+        ),
+        (
+            "arn:aws:s3:::logs/other/AWSLogs/123456789012/*",
+            Some("audit"),
+            false,
+        ),
+        (
+            "arn:aws:s3:::logs/other/AWSLogs/123456789012/*",
+            Some(""),
+            false,
+        ),
+        ("arn:aws:s3:::logs/AWSLogs/210987654321/*", Some(""), false),
+        (
+            "arn:aws:s3:::logs/AWSLogs/123456789012/Config/*",
+            Some(""),
+            false,
+        ),
+        (
+            "arn:aws:s3:::logs/AWSLogs/123456789012/CloudTrail/*",
+            Some(""),
+            false,
+        ),
+        (
+            "arn:aws:s3:::logs/AWSLogs/123456789012/*/eu-west-1/*",
+            Some(""),
+            false,
+        ),
+        // Nobody knows the prefix: it may be the one that the policy has before `AWSLogs`.
+        ("arn:aws:s3:::logs/AWSLogs/123456789012/*", None, true),
+        ("arn:aws:s3:::logs/audit/AWSLogs/123456789012/*", None, true),
+        (
+            "arn:aws:s3:::logs/audit/AWSLogs/210987654321/*",
+            None,
+            false,
+        ),
+        ("arn:aws:s3:::logs/nowhere/*", None, false),
+        ("arn:aws:s3:::other/AWSLogs/123456789012/*", None, false),
+    ] {
+        assert_eq!(writes_to(resource, prefix), lets, "{resource} {prefix:?}");
+    }
+}
+
+#[test]
+fn a_denial_counts_where_it_reaches_the_log_files() {
+    let denied = |change: Value, prefix| {
+        let mut denial = json!({"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject"});
+        let parts = denial.as_object_mut().unwrap();
+        parts.extend(change.as_object().unwrap().clone());
+        let mut policy = bucket_policy(&[denial]);
+        policy["Statement"][1]["Resource"] = json!("arn:aws:s3:::logs/*");
+        !Delivery { prefix, ..ACCOUNT }.may_write(&policy, BUCKET)
+    };
+    let on = |key: &str| json!({"Resource": format!("arn:aws:s3:::logs/{key}")});
+    let but = |key: &str| json!({"NotResource": format!("arn:aws:s3:::logs/{key}")});
+    for (change, prefix, hit) in [
+        (on("other/*"), Some(""), false),
+        (on("other/*"), None, true),
+        (
+            on("AWSLogs/123456789012/CloudTrail/eu-west-1/*"),
+            Some(""),
+            true,
+        ),
+        (on("audit/AWSLogs/*"), Some("audit"), true),
+        (on("*.gz"), Some("audit"), true),
+        (but("AWSLogs/*"), Some(""), false),
+        (but("AWSLogs/*"), Some("audit"), true),
+        (but("AWSLogs/*"), None, true),
+        (but("*"), None, false),
+    ] {
+        assert_eq!(denied(change.clone(), prefix), hit, "{change} {prefix:?}");
+    }
+}
+
+/// Whether CloudTrail may write where only calls with this condition may.
+fn writes_if(delivery: Delivery<'_>, condition: &Value) -> bool {
+    let mut policy = bucket_policy(&[]);
+    policy["Statement"][0]["Condition"] = condition.clone();
+    policy["Statement"][1]["Condition"] = condition.clone();
+    delivery.may_write(&policy, BUCKET)
+}
+
+#[test]
+fn a_condition_must_name_our_trail() {
+    let trail = trail();
+    let ours = Delivery {
+        trail: Some(&trail),
+        ..ACCOUNT
+    };
+    let main = trail.arn().as_str();
+    let other = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/other";
+    let foreign = "arn:aws:cloudtrail:eu-west-1:210987654321:trail/main";
+    for (operator, asked, of_trail, of_account) in [
+        ("StringEquals", json!(main), true, true),
+        ("ArnEquals", json!(main), true, true),
+        ("ArnLike", json!([foreign, main]), true, true),
+        (
+            "StringLike",
+            json!("arn:aws:cloudtrail:*:123456789012:trail/*"),
+            true,
+            true,
+        ),
+        (
+            "ArnLike",
+            json!("arn:*:cloudtrail:*:123456789012:*"),
+            true,
+            true,
+        ),
+        (
+            "StringEqualsIgnoreCase",
+            json!(main.to_uppercase()),
+            true,
+            false,
+        ),
+        ("StringLike", json!("arn:aws:cloudtrail:*"), true, false),
+        // Another trail of the account is ours where nobody knows ours.
+        ("StringEquals", json!(other), false, true),
+        ("ArnLike", json!(other), false, true),
+        (
+            "StringLike",
+            json!("arn:aws:cloudtrail:*:123456789012:trail/o*"),
+            false,
+            true,
+        ),
+        ("StringEquals", json!(foreign), false, false),
+        ("ArnEquals", json!(foreign), false, false),
+        ("StringEquals", json!("arn:aws:s3:::logs"), false, false),
+        ("StringEquals", json!([]), false, false),
+        // Only `Like` knows stars, and in an ARN none reaches over a colon.
+        (
+            "StringEquals",
+            json!("arn:aws:cloudtrail:*:123456789012:trail/*"),
+            false,
+            false,
+        ),
+        ("ArnLike", json!("arn:aws:cloudtrail:*"), false, false),
+        ("StringNotEquals", json!(main), false, false),
+        ("StringNotEquals", json!(other), true, false),
+        ("StringNotEquals", json!(foreign), true, true),
+    ] {
+        let condition = json!({operator: {"aws:SourceArn": asked}});
+        assert_eq!(writes_if(ours, &condition), of_trail, "{condition}");
+        assert_eq!(writes_if(ACCOUNT, &condition), of_account, "{condition}");
+    }
+    let unknown = Delivery::default();
+    assert!(writes_if(
+        unknown,
+        &json!({"StringEquals": {"aws:SourceArn": foreign}})
+    ));
+}
+
+#[test]
+fn a_condition_must_name_our_account() {
+    let of = |account: &str| json!({"StringEquals": {"AWS:SourceAccount": account}});
+    assert!(writes_if(ACCOUNT, &of("123456789012")));
+    assert!(!writes_if(ACCOUNT, &of("210987654321")));
+    let trail = trail();
+    let of_trail = Delivery {
+        trail: Some(&trail),
+        ..Delivery::default()
+    };
+    assert!(writes_if(of_trail, &of("123456789012")));
+    assert!(!writes_if(of_trail, &of("210987654321")));
+    assert!(writes_if(Delivery::default(), &of("210987654321")));
+}
+
+#[test]
+fn a_key_policy_must_name_our_trail_too() {
+    let trail = trail();
+    let ours = Delivery {
+        trail: Some(&trail),
+        ..ACCOUNT
+    };
+    let encrypts = |asked: &str| {
+        let allow = json!({"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},
+            "Action": "kms:GenerateDataKey*", "Resource": "*", "Condition": {"StringLike": {
+                "kms:EncryptionContext:aws:cloudtrail:arn": asked}}});
+        ours.may_encrypt(&json!({"Statement": [allow]}))
+    };
+    assert!(encrypts("arn:aws:cloudtrail:*:123456789012:trail/*"));
+    assert!(!encrypts("arn:aws:cloudtrail:*:123456789012:trail/other"));
+    assert!(!encrypts("arn:aws:cloudtrail:*:210987654321:trail/*"));
+}
+
+/// Whether the documented policy is no weaker with this statement more.
+fn hardens(statement: &Value) -> bool {
+    let trail = trail();
+    let ours = Delivery {
+        trail: Some(&trail),
+        ..ACCOUNT
+    };
+    let recorded = bucket_policy(&[]);
+    let policy = bucket_policy(std::slice::from_ref(statement));
+    ours.is_no_weaker(&policy, &recorded, BUCKET)
+}
+
+fn denial(change: Value) -> Value {
+    let mut denial = json!({"Effect": "Deny", "Principal": "*", "Action": "s3:*",
+                            "Resource": ["arn:aws:s3:::logs", "arn:aws:s3:::logs/*"]});
+    let parts = denial.as_object_mut().unwrap();
+    parts.extend(change.as_object().unwrap().clone());
+    denial
+}
+
+#[test]
+fn a_denial_that_reaches_neither_cloudtrail_nor_us_is_hardening() {
+    for change in [
+        json!({"Condition": {"Bool": {"aws:SecureTransport": "false"}}}),
+        json!({"Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}}),
+        json!({"Action": ["s3:DeleteObject*", "s3:DeleteBucket*", "s3:PutObjectAcl"]}),
+        json!({"Action": "s3:PutObject", "Condition": {"StringNotEquals": {
+            "aws:PrincipalServiceName": "cloudtrail.amazonaws.com"}}}),
+        json!({"Action": "s3:PutBucketAcl"}),
+        json!({"Principal": {"AWS": "arn:aws:iam::123456789012:user/eve"}}),
+        json!({"Principal": {"AWS": ["AIDACKCEVSQ6C2EXAMPLE", "210987654321"]}}),
+        json!({"Principal": {"AWS": "arn:aws:iam::123456789012:role/eve"}}),
+        json!({"Principal": {"AWS": "arn:aws:iam::210987654321:role/tourniquet/x"}}),
+        json!({"Principal": {"Service": "config.amazonaws.com"}}),
+        json!({"Condition": {
+            "ArnNotLike": {"aws:PrincipalArn": ["arn:aws:iam::123456789012:role/tourniquet/*",
+                                                "arn:aws:iam::123456789012:role/admin"]},
+            "Bool": {"aws:PrincipalIsAWSService": "false"}}}),
+        json!({"Condition": {"ArnEquals": {
+            "aws:PrincipalArn": "arn:aws:iam::123456789012:role/eve"}}}),
+        json!({"Condition": {"StringNotEquals": {"aws:PrincipalAccount": "123456789012"},
+                             "Bool": {"aws:PrincipalIsAWSService": "false"}}}),
+        json!({"Condition": {"Null": {"aws:PrincipalTag/x": "false"},
+                             "StringEquals": {"aws:SourceVpce": "vpce-1"}}}),
+        json!({"Principal": {"Service": "cloudtrail.amazonaws.com"},
+               "Condition": {"ArnNotEquals": {"aws:SourceArn": trail().to_string()}}}),
+    ] {
+        assert!(hardens(&denial(change.clone())), "{change}");
+    }
+}
+
+#[test]
+fn a_denial_that_reaches_cloudtrail_is_none() {
+    for change in [
+        json!({}),
+        json!({"Principal": {"Service": "cloudtrail.amazonaws.com"}}),
+        json!({"Principal": {"Service": "cloudtrail.amazonaws.com"}, "Action": "s3:PutObject"}),
+        json!({"Principal": {"Service": "cloudtrail.amazonaws.com"}, "Action": "s3:GetBucketAcl"}),
+        json!({"Action": "s3:PutObject", "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.3"}}}),
+        json!({"Principal": {"Service": "cloudtrail.amazonaws.com"}, "Condition": {"StringNotLike": {
+            "aws:SourceArn": "arn:aws:cloudtrail:eu-west-1:123456789012:trail/other"}}}),
+        json!({"Principal": {"Service": "cloudtrail.amazonaws.com"}, "Condition": {
+            "StringNotEquals": {"aws:SourceAccount": "210987654321"}}}),
+    ] {
+        assert!(!hardens(&denial(change.clone())), "{change}");
+    }
+}
+
+#[test]
+fn a_denial_that_may_reach_our_own_roles_is_none() {
+    // CloudTrail is left out of each.
+    let out = json!({"aws:PrincipalIsAWSService": "false"});
+    let mut calls = OUR_CALLS.to_vec();
+    calls.push("s3:GetObject");
+    for call in calls {
+        let change = json!({"Action": call, "Condition": {"Bool": out}});
+        assert!(!hardens(&denial(change)), "{call}");
+    }
+    for change in [
+        json!({"Principal": {"AWS": "123456789012"}}),
+        json!({"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}),
+        json!({"Principal": {"AWS": "arn:aws:iam::123456789012:role/tourniquet/guard-check-trails"}}),
+        json!({"Principal": {"AWS": "arn:aws:sts::123456789012:assumed-role/guard-check-trails/x"}}),
+        json!({"Principal": {"AWS": "AROACKCEVSQ6C2EXAMPLE"}}),
+        json!({"Principal": {"CanonicalUser": "79a59df900b949e55d96a1e698fbaced"}}),
+        json!({"Condition": {"Bool": out,
+            "ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/admin"}}}),
+        // Whether all of ours are spared, nobody knows.
+        json!({"Condition": {"Bool": out,
+            "ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/tourniquet/guard-*"}}}),
+        json!({"Condition": {"Bool": out, "ArnNotEquals": {
+            "aws:PrincipalArn": "arn:aws:iam::123456789012:role/tourniquet/guard-check-trails"}}}),
+        json!({"Condition": {"Bool": out, "StringNotEquals": {"aws:PrincipalOrgID": "o-1"}}}),
+        json!({"Condition": {"Bool": out, "StringNotEquals": {"aws:SourceVpce": "vpce-1"}}}),
+        json!({"Condition": {"Bool": out, "StringNotEquals": {"aws:PrincipalAccount": "2"}}}),
+        json!({"Condition": {"Bool": out, "StringEquals": {"aws:PrincipalType": "AssumedRole"}}}),
+        json!({"Condition": {"Bool": out, "NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}}),
+    ] {
+        assert!(!hardens(&denial(change.clone())), "{change}");
+    }
+    let but = json!({"Effect": "Deny", "NotPrincipal": {"Service": "cloudtrail.amazonaws.com"},
+                     "Action": "s3:*", "Resource": "*"});
+    assert!(!hardens(&but));
+}
+
+#[test]
+fn an_allowance_more_or_a_statement_less_is_no_hardening() {
+    let allow = json!({"Effect": "Allow", "Principal": {"AWS": "210987654321"},
+                       "Action": "s3:GetObject", "Resource": "arn:aws:s3:::logs/*"});
+    assert!(!hardens(&allow));
+    assert!(!hardens(&json!({"Effect": "deny", "Principal": "*"})));
+
+    let tls = denial(json!({"Condition": {"Bool": {"aws:SecureTransport": "false"}}}));
+    let (open, strict) = (bucket_policy(&[]), bucket_policy(&[tls]));
+    assert!(ACCOUNT.is_no_weaker(&strict, &open, BUCKET));
+    assert!(ACCOUNT.is_no_weaker(&strict, &strict, BUCKET));
+    assert!(!ACCOUNT.is_no_weaker(&open, &strict, BUCKET));
+    let mut older = strict;
+    older["Version"] = json!("2008-10-17");
+    assert!(!ACCOUNT.is_no_weaker(&older, &open, BUCKET));
+}
+
 #[test]
 fn a_key_policy_must_let_cloudtrail_encrypt() {
     let allow = json!({"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},

@@ -353,3 +353,87 @@ fn a_key_is_asked_about_in_its_own_region() {
     let kms = clients(Refusals::default()).kms_of(&KEY.parse().unwrap());
     assert_eq!(kms.config().region(), Some(&Region::new("eu-central-1")));
 }
+
+/// S3 as a client of the wrong region sees it until it asks in another one.
+fn s3_elsewhere(header: Option<&'static str>) -> S3 {
+    let redirect = move || {
+        let body = "<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>";
+        let mut response = HttpResponse::new(301.try_into().unwrap(), body.into());
+        if let Some(region) = header {
+            response.headers_mut().insert("x-amz-bucket-region", region);
+        }
+        response
+    };
+    macro_rules! moved {
+        ($call:ident, $output:expr) => {
+            mock!(S3::$call)
+                .sequence()
+                .http_response(redirect)
+                .output(|| $output)
+                .build()
+        };
+    }
+    let head = mock!(S3::head_bucket)
+        .then_http_response(|| HttpResponse::new(403.try_into().unwrap(), String::new().into()));
+    mock_client!(
+        aws_sdk_s3,
+        RuleMode::MatchAny,
+        [
+            &moved!(
+                get_bucket_policy,
+                GetBucketPolicyOutput::builder()
+                    .policy(r#"{"Statement": []}"#)
+                    .build()
+            ),
+            &moved!(
+                get_bucket_lifecycle_configuration,
+                GetBucketLifecycleConfigurationOutput::builder().build()
+            ),
+            &moved!(
+                get_bucket_versioning,
+                GetBucketVersioningOutput::builder().build()
+            ),
+            &moved!(
+                get_bucket_encryption,
+                GetBucketEncryptionOutput::builder().build()
+            ),
+            &head
+        ],
+        |config| config.retry_config(RetryConfig::disabled())
+    )
+}
+
+fn far_away(bucket: &str, header: Option<&'static str>) -> (Clients, Names) {
+    let clients = Clients {
+        s3: s3_elsewhere(header),
+        ..clients(Refusals::default())
+    };
+    let names = Names {
+        bucket: Some(bucket.to_owned()),
+        ..names()
+    };
+    (clients, names)
+}
+
+#[tokio::test]
+async fn a_bucket_in_another_region_is_read_there() {
+    let (clients, names) = far_away("far-away", Some("ap-southeast-2"));
+    let found = read(&clients, &names).await.unwrap();
+    assert!(found.bucket_exists && found.unread.is_empty());
+    assert_eq!(found.archive.bucket_policy, Some(json!({"Statement": []})));
+    let calls_go_to = clients.s3_of("far-away").config().region().cloned();
+    assert_eq!(calls_go_to, Some(Region::new("ap-southeast-2")));
+    assert_ne!(
+        clients.s3_of("near").config().region().cloned(),
+        calls_go_to
+    );
+}
+
+#[tokio::test]
+async fn a_bucket_of_which_nobody_says_where_it_is_is_unread() {
+    let (clients, names) = far_away("nowhere", None);
+    let found = read(&clients, &names).await.unwrap();
+    assert_eq!(found.unread.len(), 4);
+    let why = found.unread[&Property::BucketPolicy].to_string();
+    assert_eq!(why, "s3:GetBucketPolicy: PermanentRedirect: elsewhere");
+}
