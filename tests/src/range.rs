@@ -23,7 +23,7 @@ mod snapshot;
 mod stack;
 
 pub(crate) use attacker::Attacker;
-pub(crate) use crm::{DECOY, ODD_PAGE, PAGE, PATIENT};
+pub(crate) use crm::{DECOY, ODD_PAGE, PAGE, PATIENT, SITE};
 pub(crate) use delivery::Delivery;
 pub(crate) use error::Context;
 pub use error::{Error, Result};

@@ -239,17 +239,17 @@ fn a_config_says_what_is_protected() {
 
 #[test]
 fn what_the_stack_made_is_known_only_when_it_is_given() {
-    let mut purge = event();
-    purge["source"] = "aws.sqs".into();
-    purge["detail"]["eventSource"] = "sqs.amazonaws.com".into();
-    purge["detail"]["eventName"] = "PurgeQueue".into();
-    let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/undelivered";
-    purge["detail"]["requestParameters"] = json!({"queueUrl": queue});
+    let mut delete = event();
+    delete["source"] = "aws.sns".into();
+    delete["detail"]["eventSource"] = "sns.amazonaws.com".into();
+    delete["detail"]["eventName"] = "DeleteTopic".into();
+    let topic = "arn:aws:sns:us-east-1:123456789012:incidents";
+    delete["detail"]["requestParameters"] = json!({"topicArn": topic});
     let mut known: Value = serde_json::from_str(SCENARIO).unwrap();
-    known["UndeliveredEventsArn"] = "arn:aws:sqs:us-east-1:123456789012:undelivered".into();
+    known["TopicArn"] = topic.into();
     let folder = Folder::of("made")
         .holds("known", known)
-        .holds("a.json", purge);
+        .holds("a.json", delete);
     let ran = folder.judge(&["a.json"]);
     assert_eq!(ran.verdicts(), ["a.json - ignore"]);
     assert!(ran.lines[0].ends_with("not configured, so it is not watched"));

@@ -8,7 +8,8 @@ use tokio::try_join;
 use super::{Drill, Report, answered, answered_by, proof, undone};
 use crate::{
     range::{
-        ACCOUNT, Attacker, Context, Event, LOG_BUCKET, Range, Result, Run, SHARED, STACK, TRAIL_ARN,
+        ACCOUNT, Attacker, Context, Event, LOG_BUCKET, PAGE, Range, Result, Run, SHARED, SITE,
+        STACK, TRAIL_ARN,
     },
     template::{Statement, Template, text},
 };
@@ -265,13 +266,16 @@ fn replayed(range: &Range, identity: &Value, action: &str) -> Result<Vec<Event>>
     };
     let requests = match service {
         "cloudtrail" => vec![json!({"name": TRAIL_ARN, "trailName": TRAIL_ARN})],
+        // Objects are the site's and the quarantine's; only the settings of the log bucket are changed.
+        "s3" if name.contains("Object") => vec![json!({"bucketName": SITE, "key": PAGE})],
         "s3" => vec![json!({"bucketName": LOG_BUCKET})],
         "kms" => vec![json!({"keyId": range.key})],
         "events" => {
             let rule = range.watcher("-trail-tampered")?.name();
             vec![json!({"name": rule, "rule": rule})]
         }
-        "states" => ["RecordBaselineArn", "CloudtrailDisabledArn", "TriageArn"]
+        // None of our roles may start the recording of a baseline.
+        "states" => ["CloudtrailDisabledArn", "SiteVandalismArn", "TriageArn"]
             .into_iter()
             .map(|output| Ok(json!({"stateMachineArn": range.output(output)?})))
             .collect::<Result<_>>()?,

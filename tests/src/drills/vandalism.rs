@@ -17,7 +17,7 @@ async fn site_defaced(range: &Range, report: &mut Report<'_>) -> Result<()> {
         ci.deploy(page).await?;
     }
     let good = pages(range).await?;
-    for (name, page) in [("vera", PAGE), ("vincent", ODD_PAGE)] {
+    for (name, page) in [("veronica", PAGE), ("vincent", ODD_PAGE)] {
         let attacker = range.attacker_user(name).await?;
         report.attack(format!("{name} calls s3:PutObject on {page:?}"));
         let event = attacker.write(page, DEFACED).await?;
