@@ -166,14 +166,8 @@ fn actor(who: [Option<&str>; 7], recorded_by: &str) -> Actor {
     Actor::of(&identity, recorded_by)
 }
 
-/// Names are unique in an account, whatever their path and their case.
 fn is_workload(actor: &Actor, workload: &[RoleArn]) -> bool {
-    let Actor::Role { arn, .. } = actor else {
-        return false;
-    };
-    workload
-        .iter()
-        .any(|role| role.account() == arn.account() && role.name().eq_ignore_ascii_case(arn.name()))
+    matches!(actor, Actor::Role { arn, .. } if workload.iter().any(|role| role.is_same(arn)))
 }
 
 fn describe(reader: &Reader) -> String {

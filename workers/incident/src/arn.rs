@@ -193,6 +193,21 @@ arn_of!(
     KeyArn, "kms", "key/", "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 );
 
+/// IAM keeps these names unique within an account, whatever their path and their case.
+macro_rules! unique_by_name {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// Whether both are one and the same, also where a path is left out, as in a session's ARN.
+            #[must_use]
+            pub fn is_same(&self, other: &Self) -> bool {
+                self.account() == other.account() && self.name().eq_ignore_ascii_case(other.name())
+            }
+        }
+    )+};
+}
+
+unique_by_name!(UserArn, RoleArn);
+
 impl RoleArn {
     /// The path with both slashes, `/` when there is none.
     #[must_use]
@@ -284,6 +299,18 @@ one_of!(
     /// An IAM role.
     Role(RoleArn)
 );
+impl Principal {
+    /// Whether both are one and the same user or role.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::User(one), Self::User(other)) => one.is_same(other),
+            (Self::Role(one), Self::Role(other)) => one.is_same(other),
+            _ => false,
+        }
+    }
+}
+
 one_of!(
     /// Whom IAM can give a policy to: a user, a role or a group.
     Grantee,
@@ -320,6 +347,31 @@ mod tests {
         assert_eq!((role.path(), role.name()), ("/ci/eu/", "deploy"));
         let role: RoleArn = "arn:aws:iam::123456789012:role/deploy".parse().unwrap();
         assert_eq!((role.path(), role.name()), ("/", "deploy"));
+    }
+
+    #[test]
+    fn a_principal_is_the_same_whatever_its_path_and_case() {
+        let is_same = |one: &str, other: &str| {
+            let parse = |end: &str| format!("arn:aws:iam::{end}").parse::<Principal>().unwrap();
+            parse(one).is_same(&parse(other))
+        };
+        assert!(is_same(
+            "123456789012:role/ci/deploy",
+            "123456789012:role/Deploy"
+        ));
+        assert!(is_same(
+            "123456789012:user/eve",
+            "123456789012:user/staff/eve"
+        ));
+        assert!(!is_same("123456789012:role/eve", "123456789012:user/eve"));
+        assert!(!is_same(
+            "123456789012:role/deploy",
+            "999988887777:role/deploy"
+        ));
+        assert!(!is_same(
+            "123456789012:role/deploy",
+            "123456789012:role/deploy-2"
+        ));
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Who may be contained, and how far: never lock yourself out.
 
-use crate::{
-    Actor, Arn, BadSetting, Containment, Principal, RoleArn, Settings, UserArn, text::Text,
-};
+use crate::{Actor, Arn, BadSetting, Containment, Principal, RoleArn, Settings, text::Text};
 
 /// The tiers of principals, from configuration.
 ///
@@ -97,12 +95,12 @@ impl Tiers {
                     || self
                         .break_glass
                         .iter()
-                        .any(|one| matches!(one, Principal::Role(role) if same(role, arn)))
+                        .any(|one| matches!(one, Principal::Role(role) if role.is_same(arn)))
             }
             Actor::IamUser { arn } => self
                 .break_glass
                 .iter()
-                .any(|one| matches!(one, Principal::User(user) if is(user, arn))),
+                .any(|one| matches!(one, Principal::User(user) if user.is_same(arn))),
             _ => false,
         }
     }
@@ -179,7 +177,7 @@ impl Tiers {
             Actor::IamUser { arn } | Actor::FederatedUser { issuer: arn, .. } => self
                 .break_glass
                 .iter()
-                .any(|principal| matches!(principal, Principal::User(user) if is(user, arn)))
+                .any(|principal| matches!(principal, Principal::User(user) if user.is_same(arn)))
                 .then(|| format!("IAM user {} is break-glass access", arn.name())),
             Actor::Role { arn, session } => self.role_refusal(arn, session.is_some()),
             _ => None,
@@ -191,7 +189,7 @@ impl Tiers {
         let break_glass = self
             .break_glass
             .iter()
-            .any(|principal| matches!(principal, Principal::Role(role) if same(role, arn)));
+            .any(|principal| matches!(principal, Principal::Role(role) if role.is_same(arn)));
         if break_glass {
             Some(format!("role {name} is break-glass access"))
         } else if contains(&self.responders, arn) {
@@ -305,16 +303,8 @@ impl Tiers {
     }
 }
 
-fn is(one: &UserArn, other: &UserArn) -> bool {
-    one.account() == other.account() && one.name().eq_ignore_ascii_case(other.name())
-}
-
-fn same(one: &RoleArn, other: &RoleArn) -> bool {
-    one.account() == other.account() && one.name().eq_ignore_ascii_case(other.name())
-}
-
 fn contains(roles: &[RoleArn], role: &RoleArn) -> bool {
-    roles.iter().any(|listed| same(listed, role))
+    roles.iter().any(|listed| listed.is_same(role))
 }
 
 #[cfg(test)]

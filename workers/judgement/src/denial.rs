@@ -119,7 +119,7 @@ fn taken_off(
         ));
     }
     let own = actor.principal();
-    let other = whom.filter(|whom| !own.as_ref().is_some_and(|own| iam::same(own, whom)));
+    let other = whom.filter(|whom| !own.as_ref().is_some_and(|own| own.is_same(whom)));
     let principal = other.clone().or(own);
     let principal = principal.map(|arn| Target::Principal { arn });
     let patients = || {

@@ -261,17 +261,6 @@ impl<'a> IamCall<'a> {
     }
 }
 
-/// Whether two principals are one: names are unique within an account, whatever their path and case.
-pub(crate) fn same(one: &Principal, other: &Principal) -> bool {
-    let alike = matches!(
-        (one, other),
-        (Principal::User(_), Principal::User(_)) | (Principal::Role(_), Principal::Role(_))
-    );
-    alike
-        && one.arn().account() == other.arn().account()
-        && one.name().eq_ignore_ascii_case(other.name())
-}
-
 /// A user or role as somebody who may be contained.
 pub(crate) fn actor(principal: Principal) -> Actor {
     match principal {

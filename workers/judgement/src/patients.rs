@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use data_access::{Access, Aim as AimedAt, BadDecoys, Certainty, Decoys, Reach, Transfer};
 use incident::{Actor, BadSetting, RoleArn, Runbook, Settings, Severity, Source, TableArn, Target};
-
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::{Aim, Case, Denied, Effect, Response, Touched};
 
@@ -55,26 +54,20 @@ impl Patients {
             return Ok(Decoys::default());
         }
         let attribute: String = settings.required("DECOY_ATTRIBUTE")?;
-        let key = |value| {
-            Value::Object(
-                [(attribute.clone(), Value::String(value))]
-                    .into_iter()
-                    .collect(),
-            )
-        };
-        let keys: Value = values.into_iter().map(key).collect();
+        let keys: Value = values
+            .iter()
+            .map(|value| json!({&attribute: value}))
+            .collect();
         let decoys = keys.to_string().parse();
         decoys.map_err(|why: BadDecoys| BadSetting::new("DECOY_VALUES", why.to_string()))
     }
 
-    /// The CRM's role that a session is of. Names are unique within an account, whatever their path.
+    /// The CRM's role that a session is of.
     fn role_of(&self, actor: &Actor) -> Option<&RoleArn> {
         let Actor::Role { arn, .. } = actor else {
             return None;
         };
-        self.crm.iter().find(|role| {
-            role.account() == arn.account() && role.name().eq_ignore_ascii_case(arn.name())
-        })
+        self.crm.iter().find(|role| role.is_same(arn))
     }
 
     /// How certainly a decoy was read, or written by its key: whoever writes anything else may have

@@ -97,7 +97,7 @@ pub(crate) fn weighed(case: &Case<'_>) -> Effect {
         return Effect::Harmless("the responder's own action".to_owned());
     }
     let by = iam.actor().principal();
-    if by.is_some_and(|by| watch.givers.iter().any(|giver| iam::same(giver, &by))) {
+    if by.is_some_and(|by| watch.givers.iter().any(|giver| giver.is_same(&by))) {
         return Effect::Harmless("by CI/CD or an administrator of IAM".to_owned());
     }
     match iam.name() {
@@ -313,7 +313,7 @@ impl GroupPolicies {
 /// One's own credentials are nobody else's. Whoever assumes a role chooses the session's name, so that
 /// a session that is called like the user may be anybody.
 fn of_credentials(by: &Actor, user: &Principal) -> Weight {
-    let own = by.principal().is_some_and(|by| iam::same(&by, user));
+    let own = by.principal().is_some_and(|by| by.is_same(user));
     let called_alike = matches!(by, Actor::Role { session: Some(session), .. }
         if session.name.as_str().eq_ignore_ascii_case(user.name()));
     if own {

@@ -133,7 +133,7 @@ fn made(iam: &IamCall<'_>) -> Option<Actor> {
         _ => {
             let principal = iam.principal()?;
             let own = iam.actor().principal();
-            let is_own = own.is_some_and(|own: Principal| iam::same(&own, &principal));
+            let is_own = own.is_some_and(|own: Principal| own.is_same(&principal));
             (!is_own).then(|| iam::actor(principal))
         }
     }

@@ -36,14 +36,9 @@ impl Site {
         }))
     }
 
-    /// Names are unique within an account, whatever their path; a session's ARN leaves that out.
     fn is_deployed_by(&self, actor: &Actor) -> bool {
-        let Actor::Role { arn, .. } = actor else {
-            return false;
-        };
-        self.deployers.iter().any(|role| {
-            role.account() == arn.account() && role.name().eq_ignore_ascii_case(arn.name())
-        })
+        matches!(actor, Actor::Role { arn, .. }
+            if self.deployers.iter().any(|role| role.is_same(arn)))
     }
 }
 
@@ -71,12 +66,8 @@ fn changed(case: &Case<'_>, effect: fn(&Case<'_>) -> Effect) -> Effect {
     if case.watch.tiers.is_responder(by) {
         return Effect::Harmless("the site was repaired by the responder itself".to_owned());
     }
-    if !case
-        .watch
-        .site
-        .as_ref()
-        .is_some_and(|site| site.is_deployed_by(by))
-    {
+    let site = case.watch.site.as_ref();
+    if !site.is_some_and(|site| site.is_deployed_by(by)) {
         return effect(case);
     }
     match borrowed(case) {

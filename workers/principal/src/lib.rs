@@ -6,10 +6,13 @@
 //! What is undone twice is undone: removing what is not there succeeds.
 
 mod denials;
+mod key;
 
 pub use denials::{
     CUTOFF_MARGIN, REVOKE_POLICY, SESSION_POLICY, SessionDenials, cutoff_of, revoke_document,
 };
+
+pub use key::{key_hold, masked};
 
 use std::{error::Error, fmt};
 
@@ -130,6 +133,14 @@ impl From<Refusal> for Failure {
             failure => failure,
         }
     }
+}
+
+/// A document as IAM answers it, which is URL-encoded.
+#[must_use]
+pub fn decoded(document: &str) -> String {
+    percent_decode_str(document)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 /// The answer to taking something away, which may have been gone already.
@@ -326,11 +337,7 @@ impl Principal {
             [.policy_name(name).send()] |output| output.policy_document
         );
         match document {
-            Ok(encoded) => Ok(Some(
-                percent_decode_str(&encoded)
-                    .decode_utf8_lossy()
-                    .into_owned(),
-            )),
+            Ok(encoded) => Ok(Some(decoded(&encoded))),
             Err(refusal) if refusal.is_gone() => Ok(None),
             Err(refusal) => Err(refusal.into()),
         }

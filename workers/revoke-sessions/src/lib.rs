@@ -31,7 +31,9 @@ use aws_sdk_iam::{
 use incident::{Actor, Containment, IncidentId, Settings, Tiers};
 use jiff::Timestamp;
 use ledger::{Done, Hold, Holds, Ledger, Release, Undo};
-use principal::{CUTOFF_MARGIN, Principal, REVOKE_POLICY, Room, cutoff_of, revoke_document};
+use principal::{
+    CUTOFF_MARGIN, Principal, REVOKE_POLICY, Room, cutoff_of, key_hold, masked, revoke_document,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -457,15 +459,13 @@ impl Key {
     }
 
     fn mechanism(&self) -> String {
-        format!("access-key/{}", self.id)
+        key_hold(&self.id)
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, rest) = self.id.split_at_checked(4).unwrap_or_default();
-        let last = rest.get(rest.len().saturating_sub(4)..).unwrap_or_default();
-        write!(f, "access key {first}…{last}")
+        write!(f, "access key {}", masked(&self.id))
     }
 }
 

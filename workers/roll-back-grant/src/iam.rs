@@ -7,8 +7,7 @@ use aws_sdk_iam::{
     types::{AccessKeyMetadata, PolicyVersion, StatusType},
 };
 use incident::{Actor, Arn, Grantee, RoleArn, UserArn};
-use percent_encoding::percent_decode_str;
-use principal::{Identity, Principal, Room};
+use principal::{Identity, Principal, Room, decoded, key_hold, masked};
 use worker::Failure;
 
 /// The calls that [`Principal`] does not make.
@@ -156,18 +155,14 @@ impl Key {
         self.status == StatusType::Active
     }
 
-    /// The hold that `revoke-sessions` has too, so that neither takes the other's work for the state
-    /// before.
     pub(crate) fn mechanism(&self) -> String {
-        format!("access-key/{}", self.id)
+        key_hold(&self.id)
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, rest) = self.id.split_at_checked(4).unwrap_or_default();
-        let last = rest.get(rest.len().saturating_sub(4)..).unwrap_or_default();
-        write!(f, "{first}…{last}")
+        f.write_str(&masked(&self.id))
     }
 }
 
@@ -327,10 +322,4 @@ fn existing<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
 /// The answer to taking something away, which may have been gone already.
 pub(crate) fn gone_is_done<T>(answer: Result<T, Failure>) -> Result<(), Failure> {
     existing(answer).map(drop)
-}
-
-fn decoded(document: &str) -> String {
-    percent_decode_str(document)
-        .decode_utf8_lossy()
-        .into_owned()
 }

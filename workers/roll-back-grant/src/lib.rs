@@ -220,7 +220,7 @@ impl RollBackGrant {
         let actor = subject.actor()?;
         let responders = &self.responders;
         let is_responder = matches!(&actor, Actor::Role { arn, .. }
-            if responders.iter().any(|own| own.name().eq_ignore_ascii_case(arn.name())));
+            if responders.iter().any(|own| own.is_same(arn)));
         (is_responder || self.tiers.is_operator(&actor))
             .then(|| self.tiers.containment(&actor).reason().to_owned())
     }

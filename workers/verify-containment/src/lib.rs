@@ -35,7 +35,7 @@ use incident::{Accomplice, Actor, Containment, IncidentId, Session, Settings, Ti
 use jiff::Timestamp;
 use ledger::Ledger;
 use principal::{
-    Before, DENIAL, Principal, REVOKE_POLICY, SESSION_POLICY, SessionDenials, cutoff_of,
+    Before, DENIAL, Principal, REVOKE_POLICY, SESSION_POLICY, SessionDenials, cutoff_of, masked,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -415,13 +415,6 @@ impl Findings {
 /// Whether IAM, which keeps whole seconds, created something at or after `since`.
 fn is_since(created: DateTime, since: Timestamp) -> bool {
     created.secs() >= since.as_second()
-}
-
-/// An access key's id without its middle.
-fn masked(id: &str) -> String {
-    let (first, rest) = id.split_at_checked(4).unwrap_or_default();
-    let last = rest.get(rest.len().saturating_sub(4)..).unwrap_or_default();
-    format!("{first}…{last}")
 }
 
 #[cfg(test)]
