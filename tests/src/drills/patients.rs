@@ -29,10 +29,7 @@ async fn decoy_read(range: &Range, report: &mut Report<'_>) -> Result<()> {
             .any(|message| message.facts.to_string().contains(DECOY))
             && !run.mentions(DECOY),
     )?;
-    report.proves(
-        "the CRM serves patients",
-        range.serves_patients(&crm).await?,
-    )?;
+    proof::crm_serves(report, &crm).await?;
 
     let pamela = range.attacker_user("pamela").await?;
     report.attack("pamela calls dynamodb:Scan");
@@ -41,10 +38,7 @@ async fn decoy_read(range: &Range, report: &mut Report<'_>) -> Result<()> {
     proof::answered_by_runbook(report, &run, "honey-token")?;
     proof::ended_green(report, &run)?;
     proof::refused_again(report, pamela.scan_patients().await)?;
-    report.proves(
-        "the CRM serves patients",
-        range.serves_patients(&crm).await?,
-    )
+    proof::crm_serves(report, &crm).await
 }
 
 pub(super) const CRM_READS_DECOY: Drill = Drill {
@@ -69,10 +63,7 @@ async fn crm_reads_decoy(range: &Range, report: &mut Report<'_>) -> Result<()> {
         "nothing in IAM was touched",
         &after.iam.changes_since(&before.iam),
     )?;
-    report.proves(
-        "the CRM serves patients",
-        range.serves_patients(&crm).await?,
-    )
+    proof::crm_serves(report, &crm).await
 }
 
 pub(super) const TABLE_DRAINED: Drill = Drill {
@@ -117,10 +108,7 @@ async fn patient_read(range: &Range, report: &mut Report<'_>) -> Result<()> {
     proof::answered_by_runbook(report, &run, "patient-data-access")?;
     proof::ended_green(report, &run)?;
     proof::refused_again(report, peter.read_patient(PATIENT).await)?;
-    report.proves(
-        "the CRM serves patients",
-        range.serves_patients(&crm).await?,
-    )
+    proof::crm_serves(report, &crm).await
 }
 
 pub(super) const DENIAL_TAKEN_OFF: Drill = Drill {

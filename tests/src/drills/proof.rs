@@ -7,8 +7,8 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
 use super::Report;
 use crate::range::{
-    Attacker, Context, DENY_POLICY_ARN, Delivery, Error, Event, Message, Range, Result, Run,
-    Snapshot, TRAIL_ARN,
+    Attacker, Context, DENY_POLICY_ARN, Delivery, Error, Event, Message, PATIENT, Range, Result,
+    Run, Snapshot, TRAIL_ARN,
 };
 
 /// The attack worked: the trail does not log.
@@ -130,6 +130,12 @@ pub(super) async fn may_work(report: &mut Report<'_>, other: &Attacker) -> Resul
     let described = other.aws.cloudtrail.describe_trails().send().await;
     described.context(format!("{} calls cloudtrail:DescribeTrails", other.who))?;
     report.proves(format!("{} works on", other.who), true)
+}
+
+/// The CRM reads a patient's record as ever.
+pub(super) async fn crm_serves(report: &mut Report<'_>, crm: &Attacker) -> Result<()> {
+    crm.read_patient(PATIENT).await?;
+    report.proves("the CRM serves patients", true)
 }
 
 /// The attacker does it again, and AWS refuses.

@@ -95,11 +95,6 @@ impl Range {
         }
         Ok(bodies)
     }
-
-    /// Whether the CRM can read a patient.
-    pub(crate) async fn serves_patients(&self, crm: &Attacker) -> Result<bool> {
-        crm.read_patient(PATIENT).await.map(|_| true)
-    }
 }
 
 async fn read(aws: &Clients, bucket: &str, key: &str) -> Result<Option<String>> {

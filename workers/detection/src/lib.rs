@@ -10,4 +10,4 @@ mod compare;
 mod rules;
 
 pub use compare::{Difference, Drift, drift};
-pub use rules::{DEPLOYED, Rule, Target, names, rules};
+pub use rules::{DEPLOYED, Rule, Target, rules};

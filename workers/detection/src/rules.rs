@@ -112,19 +112,6 @@ struct RetryPolicy {
     maximum_retry_attempts: i32,
 }
 
-/// The names of our rules; `STACK_NAME` is all it takes.
-///
-/// # Errors
-/// When `STACK_NAME` is missing.
-pub fn names<F>(settings: &Settings<F>) -> Result<Vec<String>, BadSetting>
-where
-    F: Fn(&str) -> Option<String>,
-{
-    let stack: String = settings.required("STACK_NAME")?;
-    let written: Map<String, Value> = read()?;
-    Ok(written.keys().map(|id| named(&stack, id)).collect())
-}
-
 /// Our rules, with the template's parameters filled in: the parameter `TrailBucketName` is the
 /// setting `TRAIL_BUCKET_NAME`, and `none` where it is not given; so are the other names and ARNs that
 /// they hold. Further settings are `STACK_NAME`, `ACCOUNT_ID`, `AWS_REGION`, `PARTITION` and
@@ -263,59 +250,30 @@ impl Place {
     where
         F: Fn(&str) -> Option<String>,
     {
-        let value = match (key, of) {
-            ("Ref", Value::String(name)) => Value::String(self.value_of(name, settings)?),
-            ("Fn::Sub", Value::String(text)) => {
-                Value::String(self.filled(text, &Map::new(), settings)?)
+        let misused = || unusable(&format!("`{key}` is not understood"));
+        let parts = of.as_array().map(Vec::as_slice);
+        let value = match (key, of, parts) {
+            ("Ref", Value::String(name), _) => self.value_of(name, settings)?.into(),
+            ("Fn::Sub", Value::String(text), _) => self.filled(text, &Map::new(), settings)?.into(),
+            ("Fn::Sub", _, Some([Value::String(text), Value::Object(variables)])) => {
+                self.filled(text, variables, settings)?.into()
             }
-            ("Fn::Sub", Value::Array(parts)) => match parts.as_slice() {
-                [Value::String(text), Value::Object(variables)] => {
-                    Value::String(self.filled(text, variables, settings)?)
-                }
-                _ => return Err(unusable(&"`Fn::Sub` is not understood")),
-            },
-            ("Fn::Join", Value::Array(parts)) => match parts.as_slice() {
-                [Value::String(separator), list] => match self.resolve(list, settings)? {
-                    Value::Array(list) => {
+            ("Fn::Join" | "Fn::Split", _, Some([Value::String(separator), of])) => {
+                match (key, self.resolve(of, settings)?) {
+                    ("Fn::Join", Value::Array(list)) => {
                         let list: Vec<_> = list.iter().filter_map(Value::as_str).collect();
-                        Value::String(list.join(separator))
+                        list.join(separator).into()
                     }
-                    _ => return Err(unusable(&"`Fn::Join` is not understood")),
-                },
-                _ => return Err(unusable(&"`Fn::Join` is not understood")),
-            },
-            ("Fn::Split", Value::Array(parts)) => {
-                let [separator, text] = self.texts(key, parts, settings)?;
-                text.split(&separator).map(Value::from).collect()
+                    ("Fn::Split", Value::String(text)) => {
+                        text.split(separator).map(Value::from).collect()
+                    }
+                    _ => return Err(misused()),
+                }
             }
-            (key, _) if key == "Ref" || key.starts_with("Fn::") => {
-                return Err(unusable(&format!("`{key}` is not understood")));
-            }
+            _ if key == "Ref" || key.starts_with("Fn::") => return Err(misused()),
             _ => return Ok(None),
         };
         Ok(Some(value))
-    }
-
-    /// The arguments of a function that takes `N` texts.
-    fn texts<F, const N: usize>(
-        &self,
-        key: &str,
-        parts: &[Value],
-        settings: &Settings<F>,
-    ) -> Result<[String; N], BadSetting>
-    where
-        F: Fn(&str) -> Option<String>,
-    {
-        let mut texts = Vec::new();
-        for part in parts {
-            match self.resolve(part, settings)? {
-                Value::String(text) => texts.push(text),
-                _ => return Err(unusable(&format!("`{key}` is not understood"))),
-            }
-        }
-        texts
-            .try_into()
-            .map_err(|_| unusable(&format!("`{key}` is not understood")))
     }
 
     /// A text with what stands for something filled in: `variables` first.
@@ -406,8 +364,6 @@ pub(crate) mod tests {
     #[test]
     fn every_rule_of_the_template_is_resolved() {
         let rules = rules(&settings("")).unwrap();
-        let names: Vec<_> = rules.iter().map(|rule| rule.name.clone()).collect();
-        assert_eq!(super::names(&settings("")).unwrap(), names);
         for rule in &rules {
             assert!(
                 rule.pattern.is_some() != rule.schedule.is_some(),

@@ -202,7 +202,7 @@ fn button(case: &Case<'_>) -> Touched {
     Touched::new("a runbook", machine_aim(case, parameter, 6, kind), |case| {
         let ours = &case.watch.ours;
         let name = machine_of(case.given(started(case).0), 6).unwrap_or_default();
-        let machine = ours.machine(name).unwrap_or_default();
+        let machine = ours.own(name).unwrap_or_default();
         let tiers = &case.watch.tiers;
         if tiers.is_operator(&case.call.actor) {
             return Effect::Harmless(format!("{machine} was started by an operator"));

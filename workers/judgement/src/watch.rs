@@ -101,11 +101,6 @@ impl Ours {
             .is_some_and(|machine| self.has_role(&self.machine_role(machine)))
     }
 
-    /// A machine's name without the stack's.
-    pub(crate) fn machine<'a>(&self, name: &'a str) -> Option<&'a str> {
-        self.own(name)
-    }
-
     /// The name of something of ours without the stack's.
     pub(crate) fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
         name.strip_prefix(self.stack.as_str())?.strip_prefix('-')

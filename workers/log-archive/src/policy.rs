@@ -98,18 +98,6 @@ impl Delivery<'_> {
     }
 }
 
-/// [`Delivery::may_write`] of nobody knows whose log files.
-#[must_use]
-pub fn lets_cloudtrail_write(policy: &Value, bucket: &str) -> bool {
-    Delivery::default().may_write(policy, bucket)
-}
-
-/// [`Delivery::may_encrypt`] of nobody knows whose log files.
-#[must_use]
-pub fn lets_cloudtrail_encrypt(policy: &Value) -> bool {
-    Delivery::default().may_encrypt(policy)
-}
-
 /// Whether two policies mean the same: the order of statements and lists, a text for a list of one,
 /// an account for its root, the case of actions, and names of statements make no difference.
 #[must_use]

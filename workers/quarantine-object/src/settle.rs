@@ -154,7 +154,8 @@ impl QuarantineObject {
 
     /// Finds the versions that writes of ours made of which the answer was lost. Only the run that
     /// began a write records it: another's may have been refused a moment ago, for somebody's write
-    /// of the same content.
+    /// of the same content. The two cannot be told apart only where S3 refused it for such a write
+    /// and the refusal was lost as well.
     async fn adopt(
         &self,
         run: Run<'_>,

@@ -21,7 +21,7 @@ fn bucket_policy(more: &[Value]) -> Value {
 }
 
 fn writes(policy: &Value) -> bool {
-    lets_cloudtrail_write(policy, BUCKET)
+    Delivery::default().may_write(policy, BUCKET)
 }
 
 /// Whether CloudTrail may still write with a denial more, made of everybody's every call with
@@ -40,7 +40,7 @@ fn survives(change: Value) -> bool {
 #[test]
 fn the_policy_that_aws_documents_lets_cloudtrail_write() {
     assert!(writes(&bucket_policy(&[])));
-    assert!(!lets_cloudtrail_write(&bucket_policy(&[]), "other"));
+    assert!(!Delivery::default().may_write(&bucket_policy(&[]), "other"));
 }
 
 #[test]
@@ -523,7 +523,8 @@ fn a_key_policy_must_let_cloudtrail_encrypt() {
         json!({"Effect": "Deny", "Principal": principal,
         "Action": "kms:*", "Resource": "arn:aws:kms:eu-west-1:123456789012:key/k"})
     };
-    let lets = |statements: Value| lets_cloudtrail_encrypt(&json!({"Statement": statements}));
+    let lets =
+        |statements: Value| Delivery::default().may_encrypt(&json!({"Statement": statements}));
     assert!(lets(json!([root, allow])));
     assert!(!lets(json!([root])));
     assert!(!lets(json!([root, allow, deny(json!("*"))])));
