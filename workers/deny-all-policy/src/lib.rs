@@ -4,16 +4,17 @@
 //! the IAM user who issued it. That ends whatever it may do with keys, console and temporary
 //! credentials. When every policy slot is taken, by the account's quota or by IAM's own answer, the
 //! policy becomes the permissions boundary instead, where an explicit deny counts as much; where
-//! somebody takes denials off, it becomes the boundary too (`withBoundary`). Of a role
-//! that others share, only the one session is denied: its `aws:userId`, with tokens issued up to half
-//! a minute from now, in the inline policy `TourniquetDenySessions`. Whatever must not be contained
-//! is [`Failure::Protected`], whatever the payload says.
+//! somebody takes denials off, it becomes the boundary too (`withBoundary`). Of a role that others
+//! share, only the one session is denied: its `aws:userId`, with tokens issued up to half a minute
+//! from now, in the inline policy `TourniquetDenySessions`; of any other role as well, where only the
+//! session is the attacker's (`sessionOnly`). Whatever must not be contained is
+//! [`Failure::Protected`], whatever the payload says.
 //!
 //! **Undo.** The last incident that holds the principal detaches the policy, puts the old boundary
-//! back, or takes the session out of the inline policy; the actor counts as let go. What was denied
-//! before us stays denied; a boundary that somebody set since stays as it is; what no longer exists
-//! counts as undone. When the ledger was unreachable, the holds that the answer returned are the
-//! `holds` of the undo's payload.
+//! back, or takes the session out of the inline policy, with `sessionOnly` nothing but that; the actor
+//! counts as let go. What was denied before us stays denied; a boundary that somebody set since stays
+//! as it is; what no longer exists counts as undone. When the ledger was unreachable, the holds that
+//! the answer returned are the `holds` of the undo's payload.
 //!
 //! | hold | when | its original |
 //! |---|---|---|
@@ -38,7 +39,7 @@ use std::fmt;
 
 use aws_config::SdkConfig;
 use aws_sdk_iam::{Client, types::SummaryKeyType};
-use incident::{Actor, Arn, Containment, IncidentId, Session, Settings, Tiers};
+use incident::{Actor, Arn, Containment, IncidentId, Session, Settings, Text, Tiers};
 use jiff::Timestamp;
 use ledger::{Done, Hold, Holds, Ledger, Release};
 use principal::{
@@ -55,6 +56,10 @@ const LEAST_QUOTA: usize = 10;
 /// Who is denied everything, and for which incident.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a payload's switches, each of which a state machine sets by its name"
+)]
 pub struct Input {
     /// The incident that holds what is changed.
     pub incident_id: IncidentId,
@@ -66,6 +71,9 @@ pub struct Input {
     /// is left when somebody takes off the other.
     #[serde(default)]
     pub with_boundary: bool,
+    /// Whether only the session that the actor names is to be denied, though its role could be.
+    #[serde(default)]
+    pub session_only: bool,
     /// Whether to say what would be done and change nothing.
     #[serde(default)]
     pub dry_run: bool,
@@ -107,7 +115,7 @@ impl Worker for DenyAllPolicy {
     type Output = Done;
 
     async fn run(&self, input: Input) -> Result<Done, Failure> {
-        let containment = self.tiers.containment(&input.actor);
+        let containment = self.containment(&input)?;
         let principal = Principal::of(&input.actor, &self.iam)
             .filter(|principal| principal.arn().account() == self.tiers.account());
         let Some(principal) = principal else {
@@ -135,6 +143,21 @@ impl Worker for DenyAllPolicy {
 }
 
 impl DenyAllPolicy {
+    /// How far the actor is contained: as far as it may be, unless less is asked for.
+    fn containment(&self, input: &Input) -> Result<Containment, Failure> {
+        match (self.tiers.containment(&input.actor), session(&input.actor)) {
+            (Containment::Principal { .. }, Some(session)) if input.session_only => {
+                Ok(Containment::Session {
+                    reason: Text::cut(&format!("only session {} is to be denied", session.name)),
+                })
+            }
+            (Containment::Principal { .. }, None) if input.session_only && !input.undo => Err(
+                Failure::InvalidInput("`sessionOnly`: the actor names no session".to_owned()),
+            ),
+            (containment, _) => Ok(containment),
+        }
+    }
+
     /// A role that only AWS may modify, which no ARN without a path tells, comes with the call by
     /// which a human contains it.
     fn by_hand(&self, failure: Failure, actor: &Actor) -> Failure {
@@ -381,9 +404,13 @@ impl Run<'_> {
         Ok(self.done(changed, &steps.join("; "), Vec::new()))
     }
 
-    /// Every change that there can be, whatever today's tiers say.
+    /// Every change that there can be, whatever today's tiers say: where only the session is asked
+    /// for, its role stays denied.
     fn mechanisms(&self, identity: Option<&Identity>) -> Vec<Mechanism> {
-        let mut mechanisms = vec![Mechanism::Policy, Mechanism::Boundary];
+        let mut mechanisms = Vec::new();
+        if !self.input.session_only {
+            mechanisms.extend([Mechanism::Policy, Mechanism::Boundary]);
+        }
         if let Some(session) = session(&self.input.actor) {
             let user_id = match identity {
                 Some(role) => Some(role.user_id(session)),
@@ -1310,6 +1337,76 @@ mod tests {
         insta::assert_snapshot!(aws.sessions().unwrap(), @r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"DateLessThan":{"aws:TokenIssueTime":"2026-11-25T02:00:30Z"},"StringEquals":{"aws:userId":"AROAEXAMPLE:alice"}}}]}"#);
         insta::assert_snapshot!(aws.holds(), @r#"deny-session/AROAEXAMPLE:alice: {"denied":false} (i-1)"#);
         assert!(aws.state().attached.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_any_other_role_the_session_alone_is_denied_where_that_is_asked_for() {
+        let eve = "arn:aws:sts::123456789012:assumed-role/admin/eve";
+        let aws = Aws::default();
+        let only = with(deny(eve), "sessionOnly", true);
+        let done = aws.run(&only).await.unwrap();
+        assert!(done.changed);
+        insta::assert_snapshot!(done.summary, @"role admin: denied session eve, with tokens from before 2026-11-25T02:00:30Z");
+        assert_eq!(
+            aws.writes(),
+            [
+                "Hold ledger deny-session/AROAEXAMPLE:eve",
+                "PutInline TourniquetDenySessions"
+            ]
+        );
+        assert!(aws.state().attached.is_empty());
+        assert!(!aws.run(&only).await.unwrap().changed);
+        assert!(!aws.run(&dry(only)).await.unwrap().changed);
+    }
+
+    #[tokio::test]
+    async fn asking_for_the_session_alone_lets_nobody_be_denied_who_must_not_be() {
+        let denied = async |actor: &str| {
+            let only = with(deny(actor), "sessionOnly", true);
+            let aws = Aws::default();
+            let failure = aws.run(&only).await.unwrap_err();
+            assert_eq!(aws.writes(), [""; 0], "{actor}");
+            format!("{}: {failure}", failure.name())
+        };
+        let crm = "arn:aws:sts::123456789012:assumed-role/crm/production";
+        assert!(
+            denied(crm)
+                .await
+                .starts_with("Protected: role crm is a workload")
+        );
+        insta::assert_snapshot!(denied(ADMIN).await, @"InvalidInput: `sessionOnly`: the actor names no session");
+        insta::assert_snapshot!(denied(EVE).await, @"InvalidInput: `sessionOnly`: the actor names no session");
+    }
+
+    #[tokio::test]
+    async fn undoing_the_session_alone_leaves_its_role_denied() {
+        let eve = "arn:aws:sts::123456789012:assumed-role/admin/eve";
+        let aws = Aws::default();
+        aws.run(&deny(ADMIN)).await.unwrap();
+        aws.run(&with(deny(eve), "sessionOnly", true))
+            .await
+            .unwrap();
+        aws.writes();
+        let done = aws
+            .run(&with(undo(eve), "sessionOnly", true))
+            .await
+            .unwrap();
+        insta::assert_snapshot!(done.summary, @"role admin: lifted the denial of session AROAEXAMPLE:eve");
+        assert_eq!(
+            aws.writes(),
+            [
+                "DeleteInline TourniquetDenySessions",
+                "LetGo ledger claim#role/admin/eve",
+                "Forget ledger deny-session/AROAEXAMPLE:eve"
+            ]
+        );
+        assert_eq!(aws.state().attached, [DENY]);
+        // An undo that fits nobody undoes nothing.
+        let done = aws
+            .run(&with(undo(EVE), "sessionOnly", true))
+            .await
+            .unwrap();
+        assert!(!done.changed);
     }
 
     #[tokio::test]

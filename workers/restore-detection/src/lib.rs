@@ -879,7 +879,13 @@ mod tests {
             );
         }
         let enable = mock!(Client::enable_rule).then_output(|| EnableRuleOutput::builder().build());
-        let mocks: Vec<&Mock> = mocks.iter().chain([&enable]).collect();
+        // Enabled, they would not take the calls that read.
+        let put = mock!(Client::put_rule)
+            .match_requests(|request| {
+                request.state() == Some(&RuleState::EnabledWithAllCloudtrailManagementEvents)
+            })
+            .then_output(|| PutRuleOutput::builder().build());
+        let mocks: Vec<&Mock> = mocks.iter().chain([&enable, &put]).collect();
         let worker = RestoreDetection {
             events: mock_client!(aws_sdk_eventbridge, RuleMode::MatchAny, &mocks),
             rules: rules(),
@@ -889,7 +895,9 @@ mod tests {
         let failure = answer(&worker, &json!({"incidentId": "i-1"})).await;
         let failure = failure.unwrap_err();
         assert_eq!(failure.name(), "AccessDenied");
-        assert_eq!(enable.num_calls(), rules().len() - 1);
+        let reading = rules().iter().filter(|rule| rule.takes_reads).count();
+        assert_eq!(put.num_calls(), reading);
+        assert_eq!(enable.num_calls(), rules().len() - 1 - reading);
         let names: Vec<_> = rules().into_iter().map(|rule| rule.name).collect();
         let others: Vec<_> = names
             .iter()
