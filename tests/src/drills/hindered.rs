@@ -142,7 +142,7 @@ pub(super) const LIMIT_REACHED: Drill = Drill {
 
 async fn limit_reached(range: &Range, report: &mut Report<'_>) -> Result<()> {
     let eve = range.attacker_user("evette").await?;
-    let before = range.fill_budget().await?;
+    let before = range.fill_budget(0).await?;
     let result = beyond_limit(range, report, &eve).await;
     range.put_budget_back(before).await?;
     result

@@ -7,8 +7,8 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
 use super::Report;
 use crate::range::{
-    Attacker, Context, DENY_POLICY_ARN, Delivery, Error, Event, Message, PATIENT, Range, Result,
-    Run, Snapshot, TRAIL_ARN,
+    Attacker, Context, DENY_POLICY_ARN, Delivery, Error, Event, Message, PATIENT, REFUSALS, Range,
+    Result, Run, Snapshot, TRAIL_ARN,
 };
 
 /// The attack worked: the trail does not log.
@@ -87,12 +87,22 @@ pub(super) async fn checked(
     report: &mut Report<'_>,
     state: &str,
 ) -> Result<Delivery> {
-    let mut checks = range.tick().await?;
+    due(range, report, "trails-checked", state).await
+}
+
+/// What the rule `rule` starts by its schedule, when it was due, ended in `state`.
+pub(super) async fn due(
+    range: &Range,
+    report: &mut Report<'_>,
+    rule: &str,
+    state: &str,
+) -> Result<Delivery> {
+    let mut checks = range.tick(rule).await?;
     for check in &checks {
         report.seen(check);
     }
     let (Some(check), true) = (checks.pop(), checks.is_empty()) else {
-        return Err(Error::new("not one rule is due by a schedule"));
+        return Err(Error::new(format!("{rule} is not due by a schedule")));
     };
     report.proves(
         format!("the check ends \"{state}\""),
@@ -176,14 +186,11 @@ where
     )
 }
 
-/// What AWS says to somebody who may not do something, or whose key is off.
-const REFUSALS: [&str; 5] = [
-    "AccessDeniedException",
-    "AccessDenied",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-];
+/// Whether AWS refused, by the text of what came of it.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    let text = error.to_string();
+    REFUSALS.into_iter().any(|code| text.contains(code))
+}
 
 /// The user's keys are all off, and the policy that denies everything is attached.
 pub(super) async fn user_is_denied(

@@ -77,6 +77,11 @@ impl<'a> Report<'a> {
         self.line("done", None, &end);
     }
 
+    /// Something that was measured, whatever it should be.
+    pub(crate) fn figure(&mut self, what: impl Display) {
+        self.line("figure", None, &what.to_string());
+    }
+
     /// Claims something; the drill fails when it does not hold.
     pub(crate) fn proves(&mut self, claim: impl Display, holds: bool) -> Result<()> {
         if holds {

@@ -1,51 +1,83 @@
-//! The protected account: what is there before Tourniquet is deployed into it.
+//! The protected account: what Tourniquet is told about it, and what is there that no template made.
 
-use aws_sdk_cloudtrail::types::{AdvancedEventSelector, AdvancedFieldSelector};
+use std::collections::BTreeSet;
+
+use aws_sdk_cloudtrail::types::{AdvancedEventSelector, Trail};
 use aws_sdk_iam::{error::SdkError, types::Role};
 use serde_json::json;
 
 use super::{
-    ACCOUNT, ADMINISTRATOR, Attacker, DENY_POLICY_ARN, EVERYTHING, GLASS, LOG_BUCKET,
-    MAX_PRINCIPALS_PER_HOUR, OPERATOR, REGION, Range, SHARED, TRAIL, TRAIL_ARN, WORKLOAD, archive,
+    ACCOUNT, ADMINISTRATOR, Attacker, DENY_POLICY_ARN, EVERYTHING, GLASS, MAX_PRINCIPALS_PER_HOUR,
+    OPERATOR, Range, SHARED, TRAIL_ARN, WORKLOAD,
     clients::Clients,
     crm,
     error::{Context, Result},
+    stack::{Outputs, Parameters},
 };
+use crate::template::Template;
 
-/// What the template is deployed with.
-pub(crate) fn parameters(key: &str) -> Vec<(&'static str, String)> {
-    let architecture = match std::env::consts::ARCH {
+/// What is not as `sam deploy` makes it from the shipped templates on AWS.
+pub(crate) const STAND_INS: &str = "\
+`sam deploy` deploys infra/crm.yaml and infra/template.yaml, as on AWS. What differs:
+- The emulator's CloudFormation lacks the trail, the IP sets and the web ACL's associations: they are
+  made by its own APIs. An alarm on an expression watches one metric. When the trail's files expire
+  is set by API. The tables' point-in-time recovery and the web ACL's logging are left out, as is
+  GitHub's identity provider.
+- Its CloudTrail, WAF and API Gateway write no logs, and its WAF stops nobody: a drill delivers
+  CloudTrail's events and writes the API's access log. The trail's log group stays empty, so
+  Tourniquet is not told of it. Its Logs Insights has been taught the workers' queries.
+- Made by API, since no template makes them: the policy DenyAll (AWSDenyAll has no document here), the
+  roles operator, crm and deploy (the CRM's own may do too little to attack with), patient P-1001, and
+  each drill's attackers and nurses.";
+
+/// The output of the CRM that Tourniquet is not given: the trail's log group stays empty here.
+const WITHHELD: &str = "TrailLogGroupName";
+
+/// The processor that functions run on.
+pub(crate) fn architecture() -> String {
+    match std::env::consts::ARCH {
         "aarch64" => "arm64",
         other => other,
-    };
-    let role = |path: &str| format!("arn:aws:iam::{ACCOUNT}:role/{path}");
-    vec![
-        ("Mode", "enforce".to_owned()),
-        (
-            "BreakGlassArns",
-            format!("arn:aws:iam::{ACCOUNT}:user/{GLASS}"),
-        ),
-        ("OperatorRoleArns", role(OPERATOR)),
-        ("WorkloadRoleArns", role(WORKLOAD)),
-        ("CiRoleArns", role(SHARED)),
-        ("SiteBucketName", crm::SITE.to_owned()),
-        ("PatientsTableArn", crm::patients_arn()),
-        ("DecoyValues", crm::DECOY.to_owned()),
-        ("NeverBlockCidrs", "192.0.2.0/24".to_owned()),
-        ("DeployRoleArns", role(SHARED)),
-        ("TrailArn", TRAIL_ARN.to_owned()),
-        ("TrailBucketName", LOG_BUCKET.to_owned()),
-        ("TrailKeyArn", key.to_owned()),
-        // The emulator's AWSDenyAll denies nothing: it has no document.
-        ("DenyPolicyArn", DENY_POLICY_ARN.to_owned()),
-        ("MaxPrincipalsPerHour", MAX_PRINCIPALS_PER_HOUR.to_string()),
-        ("Architecture", architecture.to_owned()),
-    ]
+    }
+    .to_owned()
 }
 
-/// Makes the account that is protected: its trail, its log bucket, its people, its roles, and the
-/// policy that denies everything. The trail's key is there already.
-pub(crate) async fn furnish(aws: &Clients, key: &str) -> Result<()> {
+/// What Tourniquet's template is deployed with: what the CRM's stack answers, as far as the template
+/// asks for it, and what people would choose.
+pub(crate) fn parameters(template: &Template, crm: &Outputs) -> Parameters {
+    let asked: BTreeSet<_> = template
+        .section("Parameters")
+        .map(|(name, _)| name)
+        .collect();
+    let mut parameters: Parameters = crm
+        .iter()
+        .filter(|(name, _)| asked.contains(name.as_str()) && *name != WITHHELD)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let role = |path: &str| format!("arn:aws:iam::{ACCOUNT}:role/{path}");
+    for (name, path) in [("WorkloadRoleArns", WORKLOAD), ("CiRoleArns", SHARED)] {
+        let arns = parameters.entry(name.to_owned()).or_default();
+        arns.push(',');
+        arns.push_str(&role(path));
+    }
+    let glass = format!("arn:aws:iam::{ACCOUNT}:user/{GLASS}");
+    let chosen = [
+        ("Mode", "enforce".to_owned()),
+        ("BreakGlassArns", glass),
+        ("OperatorRoleArns", role(OPERATOR)),
+        ("DeployRoleArns", role(SHARED)),
+        ("DecoyValues", crm::DECOY.to_owned()),
+        ("NeverBlockCidrs", "192.0.2.0/24".to_owned()),
+        ("DenyPolicyArn", DENY_POLICY_ARN.to_owned()),
+        ("MaxPrincipalsPerHour", MAX_PRINCIPALS_PER_HOUR.to_string()),
+        ("Architecture", architecture()),
+    ];
+    parameters.extend(chosen.map(|(name, value)| (name.to_owned(), value)));
+    parameters
+}
+
+/// Makes what no template makes: the policy that denies everything, and the roles.
+pub(crate) async fn furnish(aws: &Clients) -> Result<()> {
     let deny = aws.iam.create_policy().policy_name("DenyAll");
     let denied = deny.policy_document(EVERYTHING.replace("Allow", "Deny"));
     denied
@@ -55,9 +87,7 @@ pub(crate) async fn furnish(aws: &Clients, key: &str) -> Result<()> {
     for path in [OPERATOR, WORKLOAD, SHARED] {
         role(aws, path).await?;
     }
-    crm::furnish(aws).await?;
-    archive::make_bucket_whole(aws).await?;
-    make_trail_whole(aws, key).await
+    Ok(())
 }
 
 /// The role at `path`, with administrator rights; made when there is none.
@@ -90,63 +120,68 @@ pub(crate) async fn role(aws: &Clients, path: &str) -> Result<Role> {
     role.context("no role was created")
 }
 
-/// Makes the trail what it should be: there, as it was set up, logging, selecting what it should.
-async fn make_trail_whole(aws: &Clients, key: &str) -> Result<()> {
-    let cloudtrail = &aws.cloudtrail;
-    let found = cloudtrail
-        .describe_trails()
-        .trail_name_list(TRAIL_ARN)
-        .send()
-        .await
-        .context("cloudtrail:DescribeTrails")?;
-    if found.trail_list().is_empty() {
-        let create = cloudtrail.create_trail().name(TRAIL);
-        let created = create.s3_bucket_name(LOG_BUCKET).send().await;
-        created.context("cloudtrail:CreateTrail")?;
-    }
-    cloudtrail
-        .update_trail()
-        .name(TRAIL_ARN)
-        .s3_bucket_name(LOG_BUCKET)
-        .kms_key_id(key)
-        .is_multi_region_trail(true)
-        .include_global_service_events(true)
-        .enable_log_file_validation(true)
-        .send()
-        .await
-        .context("cloudtrail:UpdateTrail")?;
-    let patients = format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/Patients");
-    cloudtrail
-        .put_event_selectors()
-        .trail_name(TRAIL_ARN)
-        .advanced_event_selectors(selector(
-            "Every management event",
-            &[("eventCategory", "Management")],
-        )?)
-        .advanced_event_selectors(selector(
-            "Patient records",
-            &[
-                ("eventCategory", "Data"),
-                ("resources.type", "AWS::DynamoDB::Table"),
-                ("resources.ARN", &patients),
-            ],
-        )?)
-        .send()
-        .await
-        .context("cloudtrail:PutEventSelectors")?;
-    let started = cloudtrail.start_logging().name(TRAIL_ARN).send().await;
-    started.context("cloudtrail:StartLogging").map(|_| ())
+/// The trail as the CRM's stack made it.
+#[derive(Debug)]
+pub(crate) struct DeployedTrail {
+    trail: Trail,
+    selectors: Vec<AdvancedEventSelector>,
 }
 
-fn selector(name: &str, fields: &[(&str, &str)]) -> Result<AdvancedEventSelector> {
-    let mut selector = AdvancedEventSelector::builder().name(name);
-    for (field, value) in fields {
-        let field = AdvancedFieldSelector::builder()
-            .field(*field)
-            .equals(*value);
-        selector = selector.field_selectors(field.build().context("a field selector")?);
+impl DeployedTrail {
+    /// Reads its settings and its selectors.
+    pub(crate) async fn read(aws: &Clients) -> Result<Self> {
+        let described = aws.cloudtrail.describe_trails().trail_name_list(TRAIL_ARN);
+        let described = described
+            .send()
+            .await
+            .context("cloudtrail:DescribeTrails")?;
+        let trail = described.trail_list().first().cloned();
+        let selectors = aws.cloudtrail.get_event_selectors().trail_name(TRAIL_ARN);
+        let selectors = selectors.send().await;
+        let selectors = selectors.context("cloudtrail:GetEventSelectors")?;
+        Ok(Self {
+            trail: trail.context(format!("there is no trail {TRAIL_ARN}"))?,
+            selectors: selectors.advanced_event_selectors.unwrap_or_default(),
+        })
     }
-    selector.build().context("a selector")
+
+    /// Makes it so again: there, logging, as it was set up.
+    async fn put_back(&self, aws: &Clients) -> Result<()> {
+        let (cloudtrail, trail) = (&aws.cloudtrail, self.trail.clone());
+        let found = cloudtrail.describe_trails().trail_name_list(TRAIL_ARN);
+        let found = found.send().await.context("cloudtrail:DescribeTrails")?;
+        if found.trail_list().is_empty() {
+            cloudtrail
+                .create_trail()
+                .set_name(trail.name)
+                .set_s3_bucket_name(trail.s3_bucket_name.clone())
+                .send()
+                .await
+                .context("cloudtrail:CreateTrail")?;
+        }
+        cloudtrail
+            .update_trail()
+            .name(TRAIL_ARN)
+            .set_s3_bucket_name(trail.s3_bucket_name)
+            .set_kms_key_id(trail.kms_key_id)
+            .set_is_multi_region_trail(trail.is_multi_region_trail)
+            .set_include_global_service_events(trail.include_global_service_events)
+            .set_enable_log_file_validation(trail.log_file_validation_enabled)
+            .set_cloud_watch_logs_log_group_arn(trail.cloud_watch_logs_log_group_arn)
+            .set_cloud_watch_logs_role_arn(trail.cloud_watch_logs_role_arn)
+            .send()
+            .await
+            .context("cloudtrail:UpdateTrail")?;
+        cloudtrail
+            .put_event_selectors()
+            .trail_name(TRAIL_ARN)
+            .set_advanced_event_selectors(Some(self.selectors.clone()))
+            .send()
+            .await
+            .context("cloudtrail:PutEventSelectors")?;
+        let started = cloudtrail.start_logging().name(TRAIL_ARN).send().await;
+        started.context("cloudtrail:StartLogging").map(|_| ())
+    }
 }
 
 impl Range {
@@ -180,7 +215,7 @@ impl Range {
 
     /// Makes the trail what it should be, whatever a drill left of it.
     pub(crate) async fn reset_trail(&self) -> Result<()> {
-        make_trail_whole(&self.aws, &self.key).await
+        self.deployed_trail.put_back(&self.aws).await
     }
 
     /// Whether the trail is there and logs.

@@ -8,149 +8,111 @@ use aws_sdk_s3::{
     types::{
         BucketLifecycleConfiguration, BucketVersioningStatus, ExpirationStatus,
         LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
-        ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
-        ServerSideEncryptionRule, VersioningConfiguration,
+        ServerSideEncryptionConfiguration, VersioningConfiguration,
     },
 };
 use serde_json::{Value, json};
 
 use super::{
-    ACCOUNT, LOG_BUCKET, Range, TRAIL_ARN,
+    ACCOUNT, LOG_BUCKET, Range,
     clients::Clients,
     error::{Context, Result},
     snapshot::Things,
 };
 
-/// How long log files are kept.
-const RETENTION_DAYS: i32 = 730;
+/// How long the CRM's template keeps log files.
+const RETENTION_DAYS: i32 = 2192;
 
-/// Makes the trail's key, and answers its ARN.
-pub(crate) async fn make_key(aws: &Clients) -> Result<String> {
-    let create = aws.kms.create_key().description("The trail's log files");
-    let created = create.policy(key_policy().to_string()).send().await;
-    let key = created.context("kms:CreateKey")?.key_metadata;
-    let arn = key.and_then(|key| key.arn);
-    arn.context("no key was created")
-}
-
-/// Makes the bucket what it should be: there, open to CloudTrail, keeping what is deleted or old.
-pub(crate) async fn make_bucket_whole(aws: &Clients) -> Result<()> {
-    let s3 = &aws.s3;
-    if s3.head_bucket().bucket(LOG_BUCKET).send().await.is_err() {
-        let made = s3.create_bucket().bucket(LOG_BUCKET).send().await;
-        made.context("creating the log bucket")?;
-    }
-    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled);
-    s3.put_bucket_versioning()
-        .bucket(LOG_BUCKET)
-        .versioning_configuration(enabled.build())
-        .send()
-        .await
-        .context("s3:PutBucketVersioning")?;
-    s3.put_bucket_policy()
-        .bucket(LOG_BUCKET)
-        .policy(bucket_policy().to_string())
-        .send()
-        .await
-        .context("s3:PutBucketPolicy")?;
-    s3.put_bucket_lifecycle_configuration()
+/// Sets what the emulator's CloudFormation leaves out of the bucket: when its files expire.
+pub(crate) async fn furnish(aws: &Clients) -> Result<()> {
+    aws.s3
+        .put_bucket_lifecycle_configuration()
         .bucket(LOG_BUCKET)
         .lifecycle_configuration(expiring_after(RETENTION_DAYS)?)
         .send()
         .await
-        .context("s3:PutBucketLifecycleConfiguration")?;
-    let own_key = ServerSideEncryptionByDefault::builder()
-        .sse_algorithm(ServerSideEncryption::Aes256)
-        .build();
-    let rule = ServerSideEncryptionRule::builder()
-        .apply_server_side_encryption_by_default(own_key.context("an encryption")?);
-    let encryption = ServerSideEncryptionConfiguration::builder().rules(rule.build());
-    s3.put_bucket_encryption()
-        .bucket(LOG_BUCKET)
-        .server_side_encryption_configuration(encryption.build().context("an encryption")?)
-        .send()
-        .await
-        .context("s3:PutBucketEncryption")
+        .context("s3:PutBucketLifecycleConfiguration")
         .map(|_| ())
 }
 
-/// Makes the key what it should be: usable, by CloudTrail too.
-pub(crate) async fn make_key_whole(aws: &Clients, key: &str) -> Result<()> {
-    let kms = &aws.kms;
-    kms.put_key_policy()
-        .key_id(key)
-        .policy(key_policy().to_string())
-        .send()
-        .await
-        .context("kms:PutKeyPolicy")?;
-    let cancelled = kms.cancel_key_deletion().key_id(key).send().await;
-    // AWS refuses where none is scheduled; the emulator does not.
-    if let Err(error) = cancelled
-        && error.code() != Some("KMSInvalidStateException")
-    {
-        return Err(error).context("kms:CancelKeyDeletion");
-    }
-    let enabled = kms.enable_key().key_id(key).send().await;
-    enabled.context("kms:EnableKey").map(|_| ())
+/// What the CRM's stack made of it.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    policy: String,
+    lifecycle: BucketLifecycleConfiguration,
+    encryption: ServerSideEncryptionConfiguration,
+    key_policy: String,
 }
 
-/// The policy that AWS documents for a trail's bucket.
-fn bucket_policy() -> Value {
-    let bucket = format!("arn:aws:s3:::{LOG_BUCKET}");
-    json!({"Version": "2012-10-17", "Statement": [
-        {
-            "Sid": "AWSCloudTrailAclCheck",
-            "Effect": "Allow",
-            "Principal": {"Service": "cloudtrail.amazonaws.com"},
-            "Action": "s3:GetBucketAcl",
-            "Resource": bucket,
-            "Condition": {"StringEquals": {"aws:SourceArn": TRAIL_ARN}},
-        },
-        {
-            "Sid": "AWSCloudTrailWrite",
-            "Effect": "Allow",
-            "Principal": {"Service": "cloudtrail.amazonaws.com"},
-            "Action": "s3:PutObject",
-            "Resource": format!("{bucket}/AWSLogs/{ACCOUNT}/*"),
-            "Condition": {"StringEquals": {
-                "s3:x-amz-acl": "bucket-owner-full-control",
-                "aws:SourceArn": TRAIL_ARN,
-            }},
-        },
-    ]})
-}
-
-/// The policy that AWS documents for a trail's key.
-fn key_policy() -> Value {
-    let mut policy = account_only();
-    let statements = [
-        json!({
-            "Sid": "Allow CloudTrail to encrypt logs",
-            "Effect": "Allow",
-            "Principal": {"Service": "cloudtrail.amazonaws.com"},
-            "Action": "kms:GenerateDataKey*",
-            "Resource": "*",
-            "Condition": {
-                "StringEquals": {"aws:SourceArn": TRAIL_ARN},
-                "StringLike": {
-                    "kms:EncryptionContext:aws:cloudtrail:arn":
-                        format!("arn:aws:cloudtrail:*:{ACCOUNT}:trail/*"),
-                },
-            },
-        }),
-        json!({
-            "Sid": "Allow CloudTrail to describe key",
-            "Effect": "Allow",
-            "Principal": {"Service": "cloudtrail.amazonaws.com"},
-            "Action": "kms:DescribeKey",
-            "Resource": "*",
-            "Condition": {"StringEquals": {"aws:SourceArn": TRAIL_ARN}},
-        }),
-    ];
-    if let Some(all) = policy["Statement"].as_array_mut() {
-        all.extend(statements);
+impl Archive {
+    /// Reads the settings of the bucket, and the policy of its key.
+    pub(crate) async fn read(aws: &Clients, key: &str) -> Result<Self> {
+        let (s3, kms) = (&aws.s3, &aws.kms);
+        let policy = s3.get_bucket_policy().bucket(LOG_BUCKET).send().await;
+        let policy = policy.context("s3:GetBucketPolicy")?.policy;
+        let lifecycle = s3.get_bucket_lifecycle_configuration().bucket(LOG_BUCKET);
+        let lifecycle = lifecycle.send().await;
+        let rules = lifecycle.context("s3:GetLifecycleConfiguration")?.rules;
+        let lifecycle = BucketLifecycleConfiguration::builder().set_rules(rules);
+        let encryption = s3.get_bucket_encryption().bucket(LOG_BUCKET).send().await;
+        let encryption = encryption.context("s3:GetEncryptionConfiguration")?;
+        let key_policy = kms.get_key_policy().key_id(key).send().await;
+        let key_policy = key_policy.context("kms:GetKeyPolicy")?.policy;
+        Ok(Self {
+            policy: policy.context("the log bucket has no policy")?,
+            lifecycle: lifecycle.build().context("a lifecycle")?,
+            encryption: encryption
+                .server_side_encryption_configuration
+                .context("the log bucket does not encrypt")?,
+            key_policy: key_policy.context("the trail's key has no policy")?,
+        })
     }
-    policy
+
+    /// Makes it so again: the bucket open to CloudTrail, keeping what is deleted or old; the key
+    /// usable.
+    async fn put_back(&self, aws: &Clients, key: &str) -> Result<()> {
+        let (s3, kms) = (&aws.s3, &aws.kms);
+        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled);
+        s3.put_bucket_versioning()
+            .bucket(LOG_BUCKET)
+            .versioning_configuration(enabled.build())
+            .send()
+            .await
+            .context("s3:PutBucketVersioning")?;
+        s3.put_bucket_policy()
+            .bucket(LOG_BUCKET)
+            .policy(&self.policy)
+            .send()
+            .await
+            .context("s3:PutBucketPolicy")?;
+        s3.put_bucket_lifecycle_configuration()
+            .bucket(LOG_BUCKET)
+            .lifecycle_configuration(self.lifecycle.clone())
+            .send()
+            .await
+            .context("s3:PutBucketLifecycleConfiguration")?;
+        s3.put_bucket_encryption()
+            .bucket(LOG_BUCKET)
+            .server_side_encryption_configuration(self.encryption.clone())
+            .send()
+            .await
+            .context("s3:PutBucketEncryption")?;
+        kms.put_key_policy()
+            .key_id(key)
+            .policy(&self.key_policy)
+            .send()
+            .await
+            .context("kms:PutKeyPolicy")?;
+        let cancelled = kms.cancel_key_deletion().key_id(key).send().await;
+        // AWS refuses where none is scheduled; the emulator does not.
+        if let Err(error) = cancelled
+            && error.code() != Some("KMSInvalidStateException")
+        {
+            return Err(error).context("kms:CancelKeyDeletion");
+        }
+        let enabled = kms.enable_key().key_id(key).send().await;
+        enabled.context("kms:EnableKey").map(|_| ())
+    }
 }
 
 /// A key policy that leaves CloudTrail out.
@@ -182,8 +144,7 @@ pub(crate) fn expiring_after(days: i32) -> Result<BucketLifecycleConfiguration> 
 impl Range {
     /// Makes the archive what it should be, whatever a drill left of it.
     pub(crate) async fn reset_archive(&self) -> Result<()> {
-        make_bucket_whole(&self.aws).await?;
-        make_key_whole(&self.aws, &self.key).await
+        self.deployed_archive.put_back(&self.aws, &self.key).await
     }
 
     /// Puts a log file where CloudTrail would, and answers its key.

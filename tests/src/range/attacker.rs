@@ -5,6 +5,8 @@ use aws_sdk_cloudtrail::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
+use aws_sdk_iam::types::{AccessKey, Role, User};
+use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -105,19 +107,24 @@ impl Range {
             .context(format!("creating a key of {name}"))?
             .access_key
             .context("no key was created")?;
+        Ok(self.holder_of_key(&user, &key))
+    }
+
+    /// Whoever holds `key`, which is one of `user`.
+    pub(crate) fn holder_of_key(&self, user: &User, key: &AccessKey) -> Attacker {
         let (id, secret) = (key.access_key_id(), key.secret_access_key());
-        Ok(Attacker {
-            who: format!("IAM user {name}"),
+        Attacker {
+            who: format!("IAM user {}", user.user_name()),
             identity: json!({
                 "type": "IAMUser",
                 "principalId": user.user_id(),
                 "arn": user.arn(),
                 "accountId": ACCOUNT,
                 "accessKeyId": id,
-                "userName": name,
+                "userName": user.user_name(),
             }),
             aws: self.clients(Credentials::new(id, secret, None, None, "drill")),
-        })
+        }
     }
 
     /// `user` with the credentials of a session of theirs, which outlives their keys.
@@ -173,8 +180,18 @@ impl Range {
         let call = self.aws.sts.assume_role().role_arn(&role.arn);
         let asked = call.role_session_name(session).send().await;
         let answer = asked.context(format!("assuming {}", role.arn))?;
+        self.holder_of_session(&role, &answer)
+    }
+
+    /// Whoever holds the session of `role` that AWS answered with.
+    pub(crate) fn holder_of_session(
+        &self,
+        role: &Role,
+        answer: &AssumeRoleOutput,
+    ) -> Result<Attacker> {
         let credentials = answer.credentials().context("no session was given")?;
         let assumed = answer.assumed_role_user().context("nobody was assumed")?;
+        let session = assumed.arn().rsplit('/').next().unwrap_or_default();
         Ok(Attacker {
             who: format!("role {}, session {session}", role.role_name),
             identity: json!({

@@ -14,15 +14,18 @@ use super::{REGION, ROOT_KEY};
 pub(crate) struct Clients {
     pub(crate) cloudformation: aws_sdk_cloudformation::Client,
     pub(crate) cloudtrail: aws_sdk_cloudtrail::Client,
+    pub(crate) cognito: aws_sdk_cognitoidentityprovider::Client,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) eventbridge: aws_sdk_eventbridge::Client,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) kms: aws_sdk_kms::Client,
+    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) sfn: aws_sdk_sfn::Client,
     pub(crate) sns: aws_sdk_sns::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) sts: aws_sdk_sts::Client,
+    pub(crate) waf: aws_sdk_wafv2::Client,
 }
 
 /// How to reach the local AWS, and only it: nothing is read from the environment.
@@ -50,16 +53,26 @@ impl Clients {
         Self {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
             cloudtrail: aws_sdk_cloudtrail::Client::new(config),
+            cognito: aws_sdk_cognitoidentityprovider::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             eventbridge: aws_sdk_eventbridge::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
             kms: aws_sdk_kms::Client::new(config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sfn: aws_sdk_sfn::Client::new(config),
             sns: aws_sdk_sns::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
+            waf: aws_sdk_wafv2::Client::new(config),
         }
+    }
+
+    /// Those of the public, who have no credentials.
+    pub(crate) fn anonymous(config: &SdkConfig) -> Self {
+        let mut config = config.to_builder();
+        config.set_credentials_provider(None);
+        Self::new(&config.build())
     }
 
     /// Those of whoever holds `credentials`.

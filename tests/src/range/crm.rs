@@ -1,26 +1,29 @@
 //! The CRM that is protected: its site, its patients, and what attackers do to them.
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-    ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::{
     operation::RequestIdExt,
     primitives::ByteStream,
-    types::{BucketVersioningStatus, Delete, ObjectIdentifier, VersioningConfiguration},
+    types::{Delete, ObjectIdentifier},
 };
 use serde_json::{Value, json};
 
 use super::{
-    ACCOUNT, REGION, Range,
+    ACCOUNT, LOG_BUCKET, REGION, Range, TRAIL_ARN,
+    account::architecture,
     attacker::Attacker,
     clients::Clients,
     error::{Context, Error, Result},
     event::Event,
+    nurse::API_LOG_STREAM,
+    stack::{Outputs, Parameters},
 };
 
-/// The bucket of the site.
-pub(crate) const SITE: &str = "clinic-site";
+/// The name of its stack, and so of its trail.
+pub(crate) const CRM: &str = "clinic";
+
+/// The bucket of the site, which is called the same in every deployment here.
+pub(crate) const SITE: &str = "clinic-sitebucket-0ea882b364bc5";
 
 /// A page of it, and what CI/CD deployed there.
 pub(crate) const PAGE: &str = "index.html";
@@ -39,42 +42,51 @@ pub(crate) fn patients_arn() -> String {
     format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{PATIENTS}")
 }
 
-/// Makes the site and the table.
-pub(crate) async fn furnish(aws: &Clients) -> Result<()> {
-    let made = aws.s3.create_bucket().bucket(SITE).send().await;
-    made.context("creating the site's bucket")?;
-    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled);
-    let call = aws.s3.put_bucket_versioning().bucket(SITE);
-    let versioned = call.versioning_configuration(enabled.build()).send().await;
-    versioned.context("s3:PutBucketVersioning")?;
-    let key = |builder: aws_sdk_dynamodb::types::builders::KeySchemaElementBuilder| {
-        builder
-            .attribute_name("patientId")
-            .key_type(KeyType::Hash)
-            .build()
-    };
-    let attribute = AttributeDefinition::builder()
-        .attribute_name("patientId")
-        .attribute_type(ScalarAttributeType::S)
-        .build();
-    aws.dynamodb
-        .create_table()
-        .table_name(PATIENTS)
-        .billing_mode(BillingMode::PayPerRequest)
-        .key_schema(key(KeySchemaElement::builder()).context("a key")?)
-        .attribute_definitions(attribute.context("an attribute")?)
+/// What its template is deployed with.
+pub(crate) fn parameters() -> Parameters {
+    let decoys = json!([{"patientId": DECOY, "lastName": "Doe", "firstName": "Jane"}]);
+    let provider = "oidc-provider/token.actions.githubusercontent.com";
+    [
+        (
+            "GitHubSubject",
+            "repo:clinic/portal:ref:refs/heads/main".to_owned(),
+        ),
+        (
+            "GitHubOidcProviderArn",
+            format!("arn:aws:iam::{ACCOUNT}:{provider}"),
+        ),
+        ("DecoyPatients", decoys.to_string()),
+        ("Architecture", architecture()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// Holds the names that the drills use to what was deployed, and puts a patient into the table.
+pub(crate) async fn furnish(aws: &Clients, deployed: &Outputs) -> Result<()> {
+    let patients = patients_arn();
+    for (output, name) in [
+        ("SiteBucketName", SITE),
+        ("TrailBucketName", LOG_BUCKET),
+        ("TrailArn", TRAIL_ARN),
+        ("PatientsTableArn", patients.as_str()),
+    ] {
+        let found = deployed.get(output).map(String::as_str);
+        if found != Some(name) {
+            return Err(Error::new(format!("{output} is {found:?}, not {name}")));
+        }
+    }
+    let put = aws.dynamodb.put_item().table_name(PATIENTS);
+    put.item("patientId", AttributeValue::S(PATIENT.to_owned()))
+        .item("lastName", AttributeValue::S("Roe".to_owned()))
+        .item("firstName", AttributeValue::S("Richard".to_owned()))
         .send()
         .await
-        .context("creating the patients' table")?;
-    for id in [PATIENT, DECOY] {
-        let put = aws.dynamodb.put_item().table_name(PATIENTS);
-        put.item("patientId", AttributeValue::S(id.to_owned()))
-            .item("name", AttributeValue::S("Jane Doe".to_owned()))
-            .send()
-            .await
-            .context("dynamodb:PutItem")?;
-    }
-    Ok(())
+        .context("dynamodb:PutItem")?;
+    let group = deployed.get("ApiLogGroupName");
+    let stream = aws.logs.create_log_stream().log_stream_name(API_LOG_STREAM);
+    let made = stream.set_log_group_name(group.cloned()).send().await;
+    made.context("logs:CreateLogStream").map(|_| ())
 }
 
 impl Range {

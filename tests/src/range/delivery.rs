@@ -5,7 +5,7 @@ use aws_sdk_eventbridge::types::RuleState;
 use serde_json::Value;
 
 use super::{
-    Range,
+    Range, STACK,
     error::{Context, Error, Result},
     event::Event,
     rules::{Watcher, takes_whole_event},
@@ -25,8 +25,9 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// The incident that triage started a runbook for: the event's id, or one of its hour.
     pub(crate) fn incident(&self) -> Option<&str> {
-        let assessment = self.triage.answers("Assess event").next()?;
-        assessment["incidentId"].as_str()
+        let states = ["Assess event", "Tally sign-ins"];
+        let mut answers = states.iter().flat_map(|state| self.triage.answers(state));
+        answers.find_map(|answer| answer["incidentId"].as_str())
     }
 }
 
@@ -51,11 +52,14 @@ impl Range {
         self.ended(started).await
     }
 
-    /// Lets every schedule be due, as after its time, and waits for what they start.
-    pub(crate) async fn tick(&self) -> Result<Vec<Delivery>> {
+    /// Lets the schedule of the rule `<stack>-<rule>` be due, as after its time, and waits for what it
+    /// starts.
+    pub(crate) async fn tick(&self, rule: &str) -> Result<Vec<Delivery>> {
         let mut started = Vec::new();
+        let name = format!("{STACK}-{rule}");
         for watcher in self.watchers().await? {
-            if watcher.rule.schedule_expression().is_some() && is_enabled(&watcher) {
+            let by_time = watcher.rule.schedule_expression().is_some();
+            if watcher.name() == name && by_time && is_enabled(&watcher) {
                 let arn = watcher.rule.arn().unwrap_or_default();
                 started.extend(self.hand_over(&watcher, &Event::scheduled(arn)).await?);
             }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
     REGION,
@@ -21,10 +21,19 @@ use super::{
 };
 
 /// Runs ministack, and ends it with this process.
-const KEEPER: &str = include_str!("ministack.py");
+const KEEPER: &str = concat!(include_str!("insights.py"), include_str!("ministack.py"));
 
 /// How long it may take to start on a busy computer.
 const START: Duration = Duration::from_mins(1);
+
+/// How long a request to it may take: a function behind it may have to start first.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Where ministack.py looks for what WAF sampled.
+const SAMPLES: &str = "sampled-requests.json";
+
+/// The name by which it is asked for its own pages.
+const HOST: &str = "Host: 127.0.0.1\r\n";
 
 /// A running ministack; it ends when this is dropped.
 #[derive(Debug)]
@@ -41,7 +50,8 @@ impl Emulator {
         let mut emulator = Self::spawn(environment, file, log)?;
         let deadline = Instant::now() + START;
         loop {
-            if emulator.get("/_ministack/health").is_ok() {
+            let health = http(emulator.port, "GET", "/_ministack/health", HOST, "");
+            if health.and_then(succeeded).is_ok() {
                 return Ok(emulator);
             }
             let ended = emulator.process.try_wait().context("watching ministack")?;
@@ -75,6 +85,7 @@ impl Emulator {
             .env("SFTP_ENABLED", "0")
             .env("AUTH", "true")
             .env("TMPDIR", &scratch)
+            .env("STATE_DIR", &scratch)
             .env("PYTHONUNBUFFERED", "1")
             .stdin(Stdio::piped())
             .stdout(file)
@@ -90,6 +101,11 @@ impl Emulator {
         endpoint(self.port)
     }
 
+    /// The port of loopback on which it answers.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its log.
     pub(crate) fn log(&self) -> &Path {
         &self.log
@@ -97,10 +113,19 @@ impl Emulator {
 
     /// Makes every Wait state take `scale` times what it says.
     pub(crate) fn scale_waits(&self, scale: f64) -> Result<()> {
-        let body = json!({"stepfunctions._SFN_WAIT_SCALE": scale}).to_string();
-        let answer = self
-            .http("POST", "/_ministack/config", &body)
-            .context("setting the scale of waits")?;
+        self.set("stepfunctions._SFN_WAIT_SCALE", &json!(scale))
+    }
+
+    /// Makes it remember the calls that it answers, or forget to.
+    pub(crate) fn record_calls(&self, recorded: bool) -> Result<()> {
+        self.set("cloudtrail._recording_enabled", &json!(recorded))
+    }
+
+    fn set(&self, what: &str, value: &Value) -> Result<()> {
+        let body = json!({ what: value }).to_string();
+        let answer = http(self.port, "POST", "/_ministack/config", HOST, &body)
+            .and_then(succeeded)
+            .context(format!("setting {what}"))?;
         let applied: Value = serde_json::from_str(&answer).context("reading ministack's answer")?;
         if applied["applied"]
             .as_object()
@@ -108,28 +133,61 @@ impl Emulator {
         {
             return Ok(());
         }
-        Err(Error::new(format!("ministack took no scale: {applied}")))
+        Err(Error::new(format!(
+            "ministack did not take {what}: {applied}"
+        )))
     }
 
-    fn get(&self, path: &str) -> io::Result<String> {
-        self.http("GET", path, "")
+    /// Has WAF answer that it sampled these requests, by the metric of the rule that they matched: it
+    /// samples none itself.
+    pub(crate) fn sample(&self, samples: &Value) -> Result<()> {
+        let file = self.log.with_extension("tmp").join(SAMPLES);
+        fs::write(&file, samples.to_string()).context(format!("writing {}", file.display()))
     }
 
-    fn http(&self, method: &str, path: &str, body: &str) -> io::Result<String> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        match answer.split_once("\r\n\r\n") {
-            Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
-            _ => Err(io::Error::other("ministack refused")),
-        }
+    /// Gets a page of `path` from the API Gateway API `api`, with these header lines; its status.
+    pub(crate) async fn call_api(&self, api: &str, path: &str, headers: &str) -> Result<u16> {
+        let headers = format!("Host: {api}.execute-api.localhost\r\n{headers}");
+        let (port, path) = (self.port, path.to_owned());
+        let asking = spawn_blocking(move || http(port, "GET", &path, &headers, ""));
+        let answer = asking.await.context("waiting for the API")?;
+        answer.map(|(status, _)| status).context("calling the API")
+    }
+}
+
+/// The status and the body of one request; `headers` are lines.
+fn http(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    match status {
+        Some(status) => Ok((status, body.to_owned())),
+        None => Err(io::Error::other("ministack did not speak HTTP")),
+    }
+}
+
+fn succeeded((status, body): (u16, String)) -> io::Result<String> {
+    match status {
+        200 => Ok(body),
+        _ => Err(io::Error::other(format!("ministack answered {status}"))),
     }
 }
 

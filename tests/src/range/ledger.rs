@@ -106,11 +106,11 @@ impl Range {
         put.send().await.context("dynamodb:PutItem").map(|_| ())
     }
 
-    /// Makes the ledger say that as many principals were contained as may be in an hour, and
-    /// answers what it said before.
-    pub(crate) async fn fill_budget(&self) -> Result<Option<AttributeValue>> {
+    /// Makes the ledger say that so many principals were contained that only `left` more may be
+    /// within the hour, and answers what it said before.
+    pub(crate) async fn fill_budget(&self, left: usize) -> Result<Option<AttributeValue>> {
         let now = Timestamp::now();
-        let others: BTreeMap<_, _> = (0..MAX_PRINCIPALS_PER_HOUR)
+        let others: BTreeMap<_, _> = (left..MAX_PRINCIPALS_PER_HOUR)
             .map(|other| (format!("user/other-{other}"), now))
             .collect();
         let others = serde_json::to_string(&others).context("the budget")?;
@@ -145,7 +145,7 @@ impl Range {
             .and_then(|mut item| item.remove("contained")))
     }
 
-    async fn raw_ledger(&self) -> Result<Vec<HashMap<String, AttributeValue>>> {
+    pub(super) async fn raw_ledger(&self) -> Result<Vec<HashMap<String, AttributeValue>>> {
         let scan = self.aws.dynamodb.scan();
         let scan = scan.table_name(self.output("LedgerTable")?);
         let mut items = scan.into_paginator().items().send();

@@ -1,5 +1,5 @@
-//! Tourniquet itself on the local AWS: the shipped template and state machines as they are,
-//! deployed with the same `sam deploy` as for AWS.
+//! The reference CRM and Tourniquet itself on the local AWS: the shipped templates and state
+//! machines as they are, deployed with the same `sam deploy` as for AWS.
 
 use std::{
     collections::BTreeMap,
@@ -20,8 +20,14 @@ use super::{
     python::Environment,
 };
 
-/// The name it is deployed under.
+/// The name that Tourniquet is deployed under.
 pub(crate) const STACK: &str = "tourniquet";
+
+/// The names and values of a template's parameters.
+pub(crate) type Parameters = BTreeMap<String, String>;
+
+/// The same of a deployed stack's outputs.
+pub(crate) type Outputs = BTreeMap<String, String>;
 
 /// One worker, as Cargo built it.
 #[derive(Debug)]
@@ -59,9 +65,12 @@ pub(crate) async fn build_workers(places: &Places) -> Result<Vec<Worker>> {
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(&places.root)
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(file)
         .kill_on_drop(true)
-        .output()
+        .spawn()
+        .context("running cargo")?
+        .wait_with_output()
         .await
         .context("running cargo")?;
     if !output.status.success() {
@@ -134,45 +143,47 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs `sam deploy`.
+/// Runs `sam deploy`, with the parameters in a file as for AWS: quotes do not survive `sam`'s own
+/// reading of its command line.
 pub(crate) async fn deploy(
     sam: &Environment,
     endpoint: &str,
+    stack: &str,
     template: &Path,
-    parameters: &[(&str, String)],
+    parameters: &Parameters,
     places: &Places,
 ) -> Result<()> {
+    let file = format!("{stack}-parameters.yaml");
+    let json = serde_json::to_string(parameters).context("writing parameters")?;
+    fs::write(places.range.join(&file), json).context(format!("writing {file}"))?;
     let mut command = Command::new(sam.program("sam"));
     away_from_aws(command.as_std_mut(), endpoint);
     command
         .arg("deploy")
         .arg("--template-file")
         .arg(template)
-        .args(["--stack-name", STACK, "--resolve-s3"])
+        .args(["--stack-name", stack, "--resolve-s3"])
         .args(["--capabilities", "CAPABILITY_NAMED_IAM"])
         .args(["--no-confirm-changeset", "--parameter-overrides"])
-        .args(
-            parameters
-                .iter()
-                .map(|(name, value)| format!("{name}={value}")),
-        )
+        .arg(format!("file://{file}"))
         .current_dir(&places.range)
         .env("SAM_CLI_TELEMETRY", "0")
         .env("__SAM_CLI_APP_DIR", places.range.join("sam-settings"))
         // AWS takes minutes to create a stack; the emulator takes a second.
         .env("SAM_CLI_POLL_DELAY", "0.2");
-    logged(command, &places.log("sam-deploy")).await
+    logged(command, &places.log(&format!("sam-deploy-{stack}"))).await
 }
 
 /// What the deployed stack answers, by the names of its outputs.
-pub(crate) async fn outputs(cloudformation: &Client) -> Result<BTreeMap<String, String>> {
+pub(crate) async fn outputs(cloudformation: &Client, stack: &str) -> Result<Outputs> {
     let answer = cloudformation
         .describe_stacks()
-        .stack_name(STACK)
+        .stack_name(stack)
         .send()
         .await
         .context("cloudformation:DescribeStacks")?;
-    let stack = answer.stacks().first().context("the stack is not there")?;
+    let found = answer.stacks().first();
+    let stack = found.context(format!("the stack {stack} is not there"))?;
     Ok(stack
         .outputs()
         .iter()
