@@ -39,9 +39,27 @@ pub struct Input {
     /// What every step answered, in order, over all rounds.
     pub steps: Vec<Step>,
     /// How many rounds were verified.
+    #[serde(default)]
     pub rounds: u32,
-    /// What the last verification found.
-    pub verification: Verification,
+    /// What the last verification found; none where there is nobody to contain.
+    #[serde(default)]
+    pub verification: Option<Verification>,
+}
+
+impl Step {
+    /// What it is called to people.
+    fn name(&self, incident: &Incident) -> String {
+        match &self.actor {
+            Some(actor) if *actor != incident.actor => format!("{} ({actor})", self.step),
+            _ => self.step.clone(),
+        }
+    }
+}
+
+impl Input {
+    fn holds(&self) -> bool {
+        self.verification.as_ref().is_none_or(|found| found.holds)
+    }
 }
 
 /// One step of the run: its answer, or the error that was caught.
@@ -50,6 +68,9 @@ pub struct Input {
 pub struct Step {
     /// The state's name.
     pub step: String,
+    /// Whom it was about, where that may be another than the incident's actor.
+    #[serde(default)]
+    pub actor: Option<Actor>,
     /// What the worker answered.
     #[serde(default)]
     pub result: Option<Answer>,
@@ -135,7 +156,7 @@ impl CloseIncident {
                 dry_run: false,
             };
             self.ledger
-                .settle(claimant, input.verification.holds.then_some(now))
+                .settle(claimant, input.holds().then_some(now))
                 .await?;
         }
         self.ledger.close(&input.incident_id, closing, now).await
@@ -163,11 +184,12 @@ impl Worker for CloseIncident {
     }
 }
 
-/// The last answer of each step, in the order in which the steps first ran.
+/// The last answer of each step for each actor, in the order in which the steps first ran.
 fn last_of_each(steps: &[Step]) -> Vec<&Step> {
     let mut last: Vec<&Step> = Vec::new();
     for step in steps {
-        match last.iter_mut().find(|earlier| earlier.step == step.step) {
+        let same = |earlier: &&mut &Step| earlier.step == step.step && earlier.actor == step.actor;
+        match last.iter_mut().find(same) {
             Some(earlier) => *earlier = step,
             None => last.push(step),
         }
@@ -176,23 +198,25 @@ fn last_of_each(steps: &[Step]) -> Vec<&Step> {
 }
 
 fn done(input: &Input) -> Vec<String> {
-    let mut done: Vec<String> = last_of_each(&input.steps)
-        .into_iter()
-        .filter_map(|step| Some(format!("{}: {}", step.step, step.result.as_ref()?.summary)))
-        .collect();
-    done.push(format!(
-        "Verify containment: {}",
-        input.verification.summary
-    ));
+    let said = |step: &Step| {
+        let name = step.name(&input.incident);
+        Some(format!("{name}: {}", step.result.as_ref()?.summary))
+    };
+    let last = last_of_each(&input.steps).into_iter();
+    let mut done: Vec<String> = last.filter_map(said).collect();
+    if let Some(verification) = &input.verification {
+        done.push(format!("Verify containment: {}", verification.summary));
+    }
     bounded(done, LONGEST_DONE)
 }
 
 fn open(input: &Input) -> Vec<String> {
     let incident = &input.incident;
-    let verification = &input.verification;
     let mut open = Vec::new();
     let mut last = None;
-    if let Containment::None { reason, by_hand } = &incident.containment {
+    if let Containment::None { reason, by_hand } = &incident.containment
+        && !incident.runbook.answers_strangers()
+    {
         let actor = &incident.actor;
         let uncontained = format!("{actor} was not contained: {reason}. By hand: {by_hand}");
         // Whom nobody knows can only be looked for: what can be mended comes first then.
@@ -216,11 +240,11 @@ fn open(input: &Input) -> Vec<String> {
         let Some(failure) = &step.failure else {
             continue;
         };
-        let name = &step.step;
+        let name = step.name(incident);
         open.push(if step.actor_is_gone {
+            let actor = step.actor.as_ref().unwrap_or(&incident.actor);
             format!(
-                "{name}: {} does not exist; find out whether it was deleted and what replaced it",
-                incident.actor
+                "{name}: {actor} does not exist; find out whether it was deleted and what replaced it"
             )
         } else {
             format!("{name} failed: {}", failure.explain())
@@ -231,13 +255,14 @@ fn open(input: &Input) -> Vec<String> {
         if !answer.recorded {
             open.push(format!(
                 "{} is not in the ledger: {}",
-                step.step, answer.summary
+                step.name(incident),
+                answer.summary
             ));
         }
         let undo = format!(
             "{} is not in the ledger: to undo it, run its worker with `undo` and with the `holds` \
              that its answers in this execution's history name `undo`",
-            step.step
+            step.name(incident)
         );
         if !answer.undo.is_empty() && !open.contains(&undo) {
             open.push(undo);
@@ -248,22 +273,32 @@ fn open(input: &Input) -> Vec<String> {
     for step in last_of_each(&input.steps) {
         let left = step.result.iter().flat_map(|answer| &answer.left);
         let left = left.filter(|left| told.insert(left.as_str()));
-        open.extend(left.map(|left| format!("{}: {left}", step.step)));
+        let name = step.name(incident);
+        open.extend(left.map(|left| format!("{name}: {left}")));
     }
+    if let Some(verification) = &input.verification {
+        open.extend(unverified(verification, input.rounds));
+    }
+    open.extend(last);
+    bounded(open, LONGEST_OPEN)
+}
+
+/// What the last verification leaves.
+fn unverified(verification: &Verification, rounds: u32) -> Vec<String> {
+    let mut open = Vec::new();
     if !verification.holds {
         let missing = &verification.missing;
         if missing.is_empty() {
             open.push(verification.summary.clone());
         }
         open.extend(
-            missing.iter().map(|missing| {
-                format!("after {} rounds it does not hold: {missing}", input.rounds)
-            }),
+            missing
+                .iter()
+                .map(|missing| format!("after {rounds} rounds it does not hold: {missing}")),
         );
     }
     open.extend(verification.left.iter().cloned());
-    open.extend(last);
-    bounded(open, LONGEST_OPEN)
+    open
 }
 
 /// No more and no longer lines than a notification can carry.
@@ -291,6 +326,11 @@ fn conclude(input: &Input, done: Vec<String>, open: Vec<String>, now: Timestamp)
         )),
     };
     let summary = match (incident.dry_run, left) {
+        (false, None) if incident.runbook.answers_strangers() => format!(
+            "Answered {} s after the event; the firewall takes seconds to minutes to apply a block: {}",
+            (now - incident.occurred_at).as_secs().max(0),
+            incident.reason
+        ),
         (false, None) => format!(
             "Contained and verified {} s after the event, in {} round(s): {}",
             (now - incident.occurred_at).as_secs().max(0),
@@ -388,6 +428,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn strangers_are_kept_out_by_address_and_nobody_is_left_to_contain() {
+        let incident = include_str!("../../../state-machines/api-attack.input.json");
+        let mut payload = payload(&[done("Block IP")]);
+        payload["incident"] = serde_json::from_str(incident).unwrap();
+        payload["verification"] = Value::Null;
+        insta::assert_json_snapshot!(close(&payload).await, @r#"
+        {
+          "contained": true,
+          "summary": "Answered 30 s after the event; the firewall takes seconds to minutes to apply a block: the firewall blocked more requests with SQL in them than the CRM's users ever send",
+          "done": [
+            "Block IP: did it"
+          ],
+          "open": []
+        }
+        "#);
+    }
+
+    #[tokio::test]
     async fn a_failed_step_is_left_for_a_human() {
         let closing = close(&payload(&[done("Restore CloudTrail"), failed("Deny all")])).await;
         assert_eq!(closing["contained"], false);
@@ -402,6 +460,25 @@ mod tests {
                 "Verify containment: all holds"
             ])
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_done_to_one_hides_nothing_of_another() {
+        let of = |mut step: Value, name: &str| {
+            let arn = format!("arn:aws:iam::123456789012:user/{name}");
+            step["actor"] = json!({"kind": "iam-user", "arn": arn});
+            step
+        };
+        let mut gone = of(failed("Deny all"), "made");
+        gone["actorIsGone"] = json!(true);
+        let steps = [
+            of(failed("Deny all"), "eve"),
+            gone,
+            of(done("Deny all"), "other"),
+        ];
+        let closing = close(&payload(&steps)).await;
+        insta::assert_snapshot!(closing["open"].to_string(), @r#"["Deny all failed: AccessDenied: iam:AttachUserPolicy: no","Deny all (IAM user made): IAM user made does not exist; find out whether it was deleted and what replaced it"]"#);
+        insta::assert_snapshot!(closing["done"].to_string(), @r#"["Deny all (IAM user other): did it","Verify containment: all holds"]"#);
     }
 
     #[tokio::test]

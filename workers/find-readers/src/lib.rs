@@ -25,7 +25,6 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html>
 
-mod insights;
 mod readers;
 mod window;
 
@@ -34,25 +33,20 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::Client;
 use incident::{IncidentId, RoleArn, Settings, TableArn, cut};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+pub use log_insights::Query;
+use log_insights::{Insights, PATIENCE, Pursuit, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use worker::{Failure, Worker};
 
-use insights::{Insights, Progress, Row};
 pub use readers::Reader;
 use readers::Readers;
 use window::{MOST_ROWS, Window};
 
 /// How long one run waits for its queries.
 const BUDGET: Duration = Duration::from_secs(45);
-
-/// How long it waits at most for the query whether later events have arrived.
-const GLANCE: Duration = Duration::from_secs(10);
-
-/// How long asking again is worthwhile.
-const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 
 /// A summary is for people: everybody is beside it.
 const LONGEST_SUMMARY: usize = 1_000;
@@ -77,19 +71,6 @@ pub struct Input {
     /// Nothing is changed in any case.
     #[serde(default)]
     pub dry_run: bool,
-}
-
-/// A query that still runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Query {
-    /// Its id.
-    pub id: String,
-    /// When it was started.
-    #[schemars(with = "String")]
-    pub started_at: Timestamp,
-    /// Whether the log group held every event of the window by then.
-    pub arrived: bool,
 }
 
 /// Who read.
@@ -154,19 +135,13 @@ impl Worker for FindReaders {
             now: (self.now)(),
         };
         let query = match input.query {
-            Some(query) => query,
-            None => match search.begin().await? {
-                Some(query) => query,
-                None => {
-                    return Ok(search
-                        .unfinished(None, "as many queries run already as the account may run"));
-                }
-            },
+            Some(query) => Some(query),
+            None => search.begin().await?,
         };
-        match search.insights.wait(&query.id, until).await? {
-            Progress::Done(rows) => search.found(&query, &rows, &self.workload),
-            Progress::Lost => Ok(search.unfinished(None, "the query ended without a result")),
-            Progress::Running => Ok(search.running(query).await),
+        let pursuit = search.insights.pursue(query, search.now, until).await?;
+        match pursuit {
+            Pursuit::Found(query, rows) => search.found(&query, &rows, &self.workload),
+            Pursuit::Unfinished { query, again, why } => Ok(search.unfinished(query, again, why)),
         }
     }
 }
@@ -203,17 +178,8 @@ impl Search<'_> {
         let Some(query) = window.later(now) else {
             return Ok(false);
         };
-        let Some(id) = insights.start(&query, window.to, now).await? else {
-            return Ok(false);
-        };
-        match insights.wait(&id, Instant::now() + GLANCE).await? {
-            Progress::Done(rows) => Ok(!rows.is_empty()),
-            Progress::Lost => Ok(false),
-            Progress::Running => {
-                insights.stop(&id).await;
-                Ok(false)
-            }
-        }
+        let rows = insights.glance(&query, window.to, now).await?;
+        Ok(rows.is_some_and(|rows| !rows.is_empty()))
     }
 
     fn found(&self, query: &Query, rows: &[Row], workload: &[RoleArn]) -> Result<Output, Failure> {
@@ -273,27 +239,13 @@ impl Search<'_> {
         left
     }
 
-    async fn running(&self, query: Query) -> Output {
-        if self.now.duration_since(query.started_at) < PATIENCE {
-            return self.unfinished(Some(query), "the query still runs");
-        }
-        self.insights.stop(&query.id).await;
-        Output {
-            again: false,
-            ..self.unfinished(
-                None,
-                "the query did not end within half an hour and was stopped",
-            )
-        }
-    }
-
-    fn unfinished(&self, query: Option<Query>, why: &str) -> Output {
+    fn unfinished(&self, query: Option<Query>, again: bool, why: &str) -> Output {
         let Self {
             insights, window, ..
         } = self;
         let by_hand = window.by_hand(insights.group);
         Output {
-            again: true,
+            again,
             query,
             ..nobody(*window, why, &by_hand)
         }

@@ -1,15 +1,16 @@
 //! From the rows of a query to who read.
 
-use std::{cmp::Reverse, collections::BTreeMap, str::FromStr};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use incident::{Actor, RoleArn, Source};
 use jiff::Timestamp;
+use log_insights::{Row, cell, read};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use worker::Failure;
 
-use crate::{insights::Row, window::IDENTITY};
+use crate::window::IDENTITY;
 
 /// How many readers are told, and how much JSON they may be: the answer travels in an execution.
 const MOST_READERS: usize = 50;
@@ -194,13 +195,4 @@ fn describe(reader: &Reader) -> String {
         reader.actor,
         calls.join(", ")
     )
-}
-
-fn cell<'a>(row: &'a Row, column: &str) -> Option<&'a str> {
-    let field = row.iter().find(|field| field.field() == Some(column))?;
-    field.value().filter(|value| !value.is_empty())
-}
-
-fn read<T: FromStr>(row: &Row, column: &str) -> Option<T> {
-    cell(row, column)?.parse().ok()
 }

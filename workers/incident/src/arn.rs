@@ -97,9 +97,9 @@ impl fmt::Display for Arn {
     }
 }
 
-/// An [`Arn`] of one kind: its service, the start of its resource, and an example of it.
+/// An [`Arn`] of one kind: its service, the starts that its resource may have, and an example of it.
 macro_rules! arn_of {
-    ($(#[$doc:meta])* $name:ident, $service:literal, $prefix:literal, $example:literal) => {
+    ($(#[$doc:meta])* $name:ident, $service:literal, $($prefix:literal)|+, $example:literal) => {
         $(#[$doc])*
         #[derive(
             Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -132,10 +132,11 @@ macro_rules! arn_of {
             type Error = BadArn;
 
             fn try_from(arn: Arn) -> Result<Self, BadArn> {
-                let named = arn
-                    .resource()
-                    .strip_prefix($prefix)
-                    .is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/'));
+                let resource = arn.resource();
+                let named = [$($prefix),+]
+                    .iter()
+                    .filter_map(|prefix| resource.strip_prefix(prefix))
+                    .any(|rest| !rest.is_empty() && !rest.ends_with('/'));
                 // IAM is global; everything else lives in a region.
                 let placed = arn.region().is_empty() == ($service == "iam");
                 if arn.service() == $service && named && placed && !arn.account().is_empty() {
@@ -192,6 +193,47 @@ arn_of!(
     /// A KMS key.
     KeyArn, "kms", "key/", "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 );
+
+arn_of!(
+    /// A web ACL of WAF.
+    WebAclArn, "wafv2", "regional/webacl/" | "global/webacl/",
+    "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/name/id"
+);
+arn_of!(
+    /// An IP set of WAF.
+    IpSetArn, "wafv2", "regional/ipset/" | "global/ipset/",
+    "arn:aws:wafv2:us-east-1:123456789012:regional/ipset/name/id"
+);
+
+/// What WAF keeps is asked for by scope, name and id, which its ARN holds.
+macro_rules! kept_by_waf {
+    ($name:ident) => {
+        impl $name {
+            /// Whether it guards CloudFront: then it is kept in us-east-1.
+            #[must_use]
+            pub fn is_global(&self) -> bool {
+                self.0.resource().starts_with("global/")
+            }
+
+            /// The region in which it is kept.
+            #[must_use]
+            pub fn region(&self) -> &str {
+                self.0.region()
+            }
+
+            /// Its name and its id.
+            #[must_use]
+            pub fn name_and_id(&self) -> (&str, &str) {
+                let mut parts = self.0.resource().rsplit('/');
+                let id = parts.next().unwrap_or_default();
+                (parts.next().unwrap_or_default(), id)
+            }
+        }
+    };
+}
+
+kept_by_waf!(WebAclArn);
+kept_by_waf!(IpSetArn);
 
 /// IAM keeps these names unique within an account, whatever their path and their case.
 macro_rules! unique_by_name {

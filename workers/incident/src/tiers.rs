@@ -17,9 +17,47 @@ pub struct Tiers {
     shared: Vec<RoleArn>,
 }
 
-/// The responder's own roles: those that the setting `RESPONDER_ROLES` names without the stack's
-/// name, of the stack `STACK_NAME` in the account `ACCOUNT_ID` of `PARTITION`; and
-/// `RESPONDER_ROLE_ARNS`, where others respond too.
+/// Every role of `infra/template.yaml`, without the stack's name; a contract holds the two together.
+pub const RESPONDER_ROLES: [&str; 35] = [
+    "assess-event",
+    "block-ip",
+    "check-trails",
+    "close-incident",
+    "deny-all-policy",
+    "disable-crm-user",
+    "events",
+    "find-activity",
+    "find-offenders",
+    "find-readers",
+    "find-sessions",
+    "machine-api-attack",
+    "machine-check-trails",
+    "machine-cloudtrail-disabled",
+    "machine-credential-attack",
+    "machine-honey-token",
+    "machine-patient-data-access",
+    "machine-privilege-escalation",
+    "machine-record-baseline",
+    "machine-site-vandalism",
+    "machine-sweep-blocks",
+    "machine-triage",
+    "notify",
+    "open-incident",
+    "purge-cache",
+    "quarantine-object",
+    "record-baseline",
+    "restore-cloudtrail",
+    "restore-detection",
+    "restore-log-archive",
+    "revoke-sessions",
+    "roll-back-grant",
+    "sweep-blocks",
+    "tally-sign-ins",
+    "verify-containment",
+];
+
+/// The responder's own roles: [`RESPONDER_ROLES`] of the stack `STACK_NAME` in the account `ACCOUNT_ID`
+/// of `PARTITION`, where a stack is given; and `RESPONDER_ROLE_ARNS`, where others respond too.
 ///
 /// # Errors
 /// Names the setting that is missing or does not parse.
@@ -28,16 +66,14 @@ where
     F: Fn(&str) -> Option<String>,
 {
     let mut roles: Vec<RoleArn> = settings.list("RESPONDER_ROLE_ARNS")?;
-    let names: Vec<String> = settings.list("RESPONDER_ROLES")?;
-    if !names.is_empty() {
+    if let Some(stack) = settings.optional::<String>("STACK_NAME")? {
         let partition: String = settings.required("PARTITION")?;
         let account: String = settings.required("ACCOUNT_ID")?;
-        let stack: String = settings.required("STACK_NAME")?;
-        for name in names {
+        for name in RESPONDER_ROLES {
             let role = format!("arn:{partition}:iam::{account}:role/tourniquet/{stack}-{name}");
             let role = role
                 .parse()
-                .map_err(|why| BadSetting::new("RESPONDER_ROLES", format!("{why}")))?;
+                .map_err(|why| BadSetting::new("STACK_NAME", format!("{why}")))?;
             roles.push(role);
         }
     }

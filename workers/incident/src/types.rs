@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Arn, BucketName, Containment, Grant, ObjectKey, Principal, TableArn, TrailArn,
-    VersionId, text::Text,
+    Actor, Arn, BucketName, Containment, Grant, Network, ObjectKey, Principal, Subject, TableArn,
+    TrailArn, UserPoolId, VersionId, WebAclArn, text::Text,
 };
 
 /// An incident's JSON never has more bytes than this, whatever names an attacker chose. An
@@ -90,6 +90,19 @@ pub enum Runbook {
     PatientDataAccess,
     /// Somebody was given more privileges.
     PrivilegeEscalation,
+    /// Passwords were guessed, or an account of the CRM was taken over.
+    CredentialAttack,
+    /// The API was attacked.
+    ApiAttack,
+}
+
+impl Runbook {
+    /// Whether it answers strangers, who have no identity in the account: they are kept out by their
+    /// addresses, and IAM has nobody to contain.
+    #[must_use]
+    pub fn answers_strangers(self) -> bool {
+        matches!(self, Self::CredentialAttack | Self::ApiAttack)
+    }
 }
 
 impl fmt::Display for Runbook {
@@ -100,6 +113,8 @@ impl fmt::Display for Runbook {
             Self::HoneyToken => "honey-token",
             Self::PatientDataAccess => "patient-data-access",
             Self::PrivilegeEscalation => "privilege-escalation",
+            Self::CredentialAttack => "credential-attack",
+            Self::ApiAttack => "api-attack",
         })
     }
 }
@@ -232,9 +247,33 @@ pub enum Target {
         /// The account.
         account: Text<12>,
     },
+    /// The sign-in of the CRM.
+    #[serde(rename_all = "camelCase")]
+    SignIns {
+        /// Where to.
+        user_pool: UserPoolId,
+        /// Whose account was tried; none when there were many, or they do not exist.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<Subject>,
+        /// Where the attempts came from, as far as that may be blocked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schemars(length(max = 500))]
+        networks: Vec<Network>,
+        /// Whether the account was broken into, or is to be treated as if it was: then it is disabled.
+        #[serde(default)]
+        compromised: bool,
+    },
+    /// The firewall of the API.
+    WebAcl {
+        /// The web ACL.
+        arn: WebAclArn,
+    },
 }
 
 impl Target {
+    /// An incident names no more networks than these; the rest is blocked by what they attempt next.
+    pub const MOST_NETWORKS: usize = 500;
+
     /// Reads what an operator writes.
     #[must_use]
     pub fn from_arn(arn: &Arn) -> Option<Self> {
@@ -243,6 +282,7 @@ impl Target {
             "cloudtrail" => arn.try_into().ok().map(|arn| Self::Trail { arn }),
             "dynamodb" => arn.try_into().ok().map(|arn| Self::Table { arn }),
             "iam" => arn.try_into().ok().map(|arn| Self::Principal { arn }),
+            "wafv2" => arn.try_into().ok().map(|arn| Self::WebAcl { arn }),
             "s3" => match arn.resource().split_once('/') {
                 Some((bucket, key)) => Some(Self::Object {
                     bucket: bucket.parse().ok()?,
@@ -268,6 +308,13 @@ impl fmt::Display for Target {
             Self::Principal { arn } => write!(f, "principal {arn}"),
             Self::Grant { grant } => grant.fmt(f),
             Self::Root { account } => write!(f, "root of account {account}"),
+            Self::SignIns {
+                user_pool,
+                subject: Some(subject),
+                ..
+            } => write!(f, "user {subject} of user pool {user_pool}"),
+            Self::SignIns { user_pool, .. } => write!(f, "sign-in to user pool {user_pool}"),
+            Self::WebAcl { arn } => write!(f, "web ACL {arn}"),
         }
     }
 }
