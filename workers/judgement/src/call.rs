@@ -9,13 +9,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Facts, Verdict, Watch, archive, denial, ours, patients, privilege, rotation, site, trail,
-    volume,
+    Facts, Verdict, Watch, archive, denial, front_door, ours, patients, privilege, rotation,
+    sign_in, site, trail, volume,
 };
 
 /// EventBridge gives up on an event after a day; what is older was brought here by somebody, and what
 /// was right then may have been put right since.
-const OLDEST: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const OLDEST: SignedDuration = SignedDuration::from_hours(24);
 
 /// What our workers call on what is watched. When what such a call did is not what they do, somebody
 /// else uses their role; but answering it could set one repair after another for ever.
@@ -168,6 +168,7 @@ pub fn judge(event: &Value, watch: &Watch, facts: &Facts, now: Timestamp) -> Ver
         Ok(call) if call.account != watch.tiers.account() => {
             ignore(format!("recorded in account {}, not in ours", call.account))
         }
+        Ok(call) if sign_in::is_attempt(&call) => sign_in::of_call(&call, event, watch, now),
         Ok(call) => Case {
             call: &call,
             record: &event["detail"],
@@ -238,6 +239,8 @@ impl Case<'_> {
             ],
             "sts.amazonaws.com" => &[rotation::touched, privilege::touched],
             "sso.amazonaws.com" => &[privilege::touched],
+            "wafv2.amazonaws.com" => &[front_door::firewall],
+            "cognito-idp.amazonaws.com" => &[front_door::user_pool],
             "billing.amazonaws.com"
             | "budgets.amazonaws.com"
             | "ce.amazonaws.com"

@@ -11,6 +11,10 @@ use crate::call::{Aim, Case, Effect, Touched};
 const DEPLOY_AGAIN: &str =
     "deploy this stack again from a source you trust, then look for what else was changed";
 
+/// What `infra/forward-global-events.yaml` deploys is named after this, and its rules by these.
+const FORWARD: &str = "forward-";
+const FORWARDING: [&str; 2] = ["changes", "sessions"];
+
 pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
     let name = case.name();
     match case.call.service.as_str() {
@@ -55,14 +59,14 @@ pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
                 | "PutRolePermissionsBoundary"
                 | "DeleteRolePermissionsBoundary"
         )
-        .then(|| resource("a role of the responder", role_aim(case))),
+        .then(|| role(case)),
         "cloudformation.amazonaws.com" => stack(case),
         _ => None,
     }
 }
 
 fn resource(thing: &'static str, aim: Aim) -> Touched {
-    Touched::new(thing, aim, |case| match deployment(case) {
+    Touched::new(thing, aim, |case| match deployment(case, described) {
         Some(effect) => effect,
         None => Effect::beyond_repair(described(case), DEPLOY_AGAIN),
     })
@@ -76,7 +80,7 @@ fn described(case: &Case<'_>) -> String {
 
 /// Whether a change is a deployment: by a deploy role through CloudFormation, or of the stack
 /// itself. Where nobody is named who deploys, a human has to say whether it was one.
-fn deployment(case: &Case<'_>) -> Option<Effect> {
+pub(crate) fn deployment(case: &Case<'_>, described: fn(&Case<'_>) -> String) -> Option<Effect> {
     const CLOUDFORMATION: &str = "cloudformation.amazonaws.com";
     let call = case.call;
     let through =
@@ -100,6 +104,7 @@ fn rule(case: &Case<'_>) -> Option<Touched> {
     let (parameter, effect): (_, fn(&Case<'_>) -> Effect) = match case.name() {
         "DisableRule" => ("name", |case| of_rule(case, "was disabled")),
         "DeleteRule" => ("name", |case| of_rule(case, "was deleted")),
+        "EnableRule" => ("name", enabled),
         "PutRule" => ("name", put_rule),
         "PutTargets" => ("rule", put_targets),
         "RemoveTargets" => ("rule", remove_targets),
@@ -109,6 +114,10 @@ fn rule(case: &Case<'_>) -> Option<Touched> {
     let rules = &case.watch.ours.rules;
     let aim = match case.given(parameter) {
         _ if bus != "default" && !bus.ends_with(":event-bus/default") => Aim::Other,
+        Some(given) if is_forwarding_rule(case, given) => {
+            let thing = "a rule that forwards events to the responder";
+            return Some(Touched::new(thing, Aim::Watched, forwarding));
+        }
         Some(given) => Aim::at(rules.iter().any(|rule| rule.name == given)),
         None => Aim::Unsaid(format!(":rule/{}-", case.watch.ours.stack), ":rule/"),
     };
@@ -117,8 +126,76 @@ fn rule(case: &Case<'_>) -> Option<Touched> {
 
 fn of_rule(case: &Case<'_>, what: &str) -> Effect {
     let given = case.given("name").or(case.given("rule"));
-    deployment(case).unwrap_or_else(|| {
+    deployment(case, described).unwrap_or_else(|| {
         Effect::tampering(format!("our rule {} {what}", given.unwrap_or("unknown")))
+    })
+}
+
+/// To enable a rule ends what it was told to take beside changes: calls that read, such as `AssumeRole`.
+fn enabled(case: &Case<'_>) -> Effect {
+    let given = case.given("name").unwrap_or_default();
+    let rule = case.watch.ours.rules.iter().find(|rule| rule.name == given);
+    if rule.is_some_and(|rule| rule.takes_reads) {
+        return of_rule(case, "was enabled without the calls that read");
+    }
+    Effect::Harmless(format!("our rule {given} was enabled"))
+}
+
+/// Whether a name is that of a rule which `infra/forward-global-events.yaml` deploys in a region. Ours
+/// is none of those: there its events arrive.
+fn is_forwarding_rule(case: &Case<'_>, name: &str) -> bool {
+    let own = case.watch.ours.own(name);
+    let kind = own.and_then(|own| own.strip_prefix(FORWARD));
+    kind.is_some_and(|kind| FORWARDING.contains(&kind))
+        && home(case) != Some(case.call.region.as_str())
+}
+
+/// The region from which the role of that template forwards events; none when a role is not one.
+/// IAM keeps names unique whatever their case.
+fn forwards_from(case: &Case<'_>, role: &str) -> Option<String> {
+    let role = role.to_ascii_lowercase();
+    let start = format!("{}-{FORWARD}", case.watch.ours.stack).to_ascii_lowercase();
+    let region = role.strip_prefix(&start)?;
+    let mut parts = region.rsplit('-');
+    let number = parts.next()?;
+    let is_region = parts.clone().count() >= 2
+        && !number.is_empty()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase()));
+    (is_region && home(case) != Some(region)).then(|| region.to_owned())
+}
+
+/// The region that the responder runs in.
+fn home<'a>(case: &Case<'a>) -> Option<&'a str> {
+    case.watch.ours.rules.first()?.arn.split(':').nth(3)
+}
+
+/// What is recorded in another region does not arrive any more.
+fn forwarding(case: &Case<'_>) -> Effect {
+    deployment(case, described).unwrap_or_else(|| {
+        let role = case.given("roleName");
+        let name = role.or(case.given("name")).or(case.given("rule"));
+        let from = role.and_then(|role| forwards_from(case, role));
+        let from = from.as_deref().unwrap_or(&case.call.region);
+        let (stack, home) = (&case.watch.ours.stack, home(case));
+        Effect::beyond_repair(
+            format!(
+                "{}: {} of {from}",
+                described(case),
+                name.unwrap_or("unknown")
+            ),
+            format!(
+                "until it is put right, what is recorded in {from} may not arrive. CloudFormation does \
+                 not mend what was changed beside it, so by a deploy role: aws cloudformation \
+                 delete-stack --region {from} --stack-name {stack}-forward; then, from a source you \
+                 trust: sam deploy --region {from} --template-file infra/forward-global-events.yaml \
+                 --stack-name {stack}-forward --resolve-s3 --capabilities CAPABILITY_NAMED_IAM \
+                 --parameter-overrides HomeRegion={} StackName={stack} NotificationEmail=<whom to \
+                 tell>. Then look in that region for what was done meanwhile: aws cloudtrail \
+                 lookup-events --region {from}",
+                home.unwrap_or("<the responder's region>")
+            ),
+        )
     })
 }
 
@@ -329,7 +406,7 @@ fn topic(case: &Case<'_>) -> Option<Touched> {
             "a subscription to the responder's topic",
             aim,
             |case| {
-                deployment(case).unwrap_or_else(|| {
+                deployment(case, described).unwrap_or_else(|| {
                     Effect::Unclear(
                         "somebody who was told of incidents is not, or is told of fewer".to_owned(),
                     )
@@ -363,6 +440,17 @@ fn queue_aim(case: &Case<'_>) -> Aim {
             Aim::at(given.ends_with(&end))
         }
         (Some(queue), None) => Aim::Unsaid(queue.to_string(), ":sqs:"),
+    }
+}
+
+fn role(case: &Case<'_>) -> Touched {
+    let given = case.given("roleName");
+    match given.and_then(|given| forwards_from(case, given)) {
+        Some(_) => {
+            let thing = "the role that forwards events to the responder";
+            Touched::new(thing, Aim::Watched, forwarding)
+        }
+        None => resource("a role of the responder", role_aim(case)),
     }
 }
 

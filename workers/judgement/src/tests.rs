@@ -3,10 +3,12 @@
 mod archive;
 mod calls;
 mod denial;
+mod front_door;
 mod ours;
 mod patients;
 mod privilege;
 mod rotation;
+mod sign_in;
 mod site;
 mod trail;
 mod volume;
@@ -34,10 +36,6 @@ fn watch(changed: &[(&'static str, &'static str)]) -> Watch {
             (_, "BREAK_GLASS_ARNS") => "arn:aws:iam::123456789012:user/glass",
             (_, "OPERATOR_ROLE_ARNS") => "arn:aws:iam::123456789012:role/operator",
             (_, "DEPLOY_ROLE_ARNS" | "CI_ROLE_ARNS") => "arn:aws:iam::123456789012:role/ci/deploy",
-            (_, "RESPONDER_ROLES") => {
-                "notify,restore-cloudtrail,restore-detection,machine-triage,\
-                 machine-record-baseline,events"
-            }
             (_, "AWS_REGION") => "eu-west-1",
             (_, "PARTITION") => "aws",
             (_, "SITE_BUCKET_NAME") => "clinic-site",
@@ -119,6 +117,7 @@ fn line(verdict: Verdict) -> String {
             format!("respond: {reason}{remedy}")
         }
         Verdict::Escalate { reason, .. } => format!("escalate: {reason}"),
+        Verdict::Count { reason, .. } => format!("count: {reason}"),
         Verdict::Ignore { reason } => format!("ignore: {reason}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What is done about an event.
 
-use incident::{Escalation, Incident, IncidentId};
+use incident::{Escalation, Incident, IncidentId, SignIn};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -27,6 +27,13 @@ pub enum Verdict {
         reason: String,
         /// What the human is told.
         escalation: Box<Escalation>,
+    },
+    /// It is counted: of its kind, only many are an attack.
+    Count {
+        /// Why.
+        reason: String,
+        /// What is counted.
+        sign_in: Box<SignIn>,
     },
     /// Nothing is done.
     Ignore {

@@ -1,4 +1,5 @@
-//! What counts and names nobody: the alarms on the volume of reads, and the bill.
+//! What counts and names nobody: the alarms on the volume of reads, of sign-ins and of attacks on the
+//! API, and the bill.
 
 use incident::{
     Actor, Escalation, EventRef, Incident, IncidentId, Mode, Runbook, Severity, Target, Text,
@@ -10,6 +11,7 @@ use serde_json::Value;
 use crate::{
     Verdict, Watch,
     call::{Aim, Case, Effect, Touched, ignore},
+    sign_in,
 };
 
 /// Judges an event that is no API call.
@@ -19,30 +21,103 @@ pub(crate) fn judge(event: &Value, watch: &Watch, now: Timestamp) -> Verdict {
         return ignore(Unreadable::OtherKind.to_string());
     }
     match (event["source"].as_str(), event["detail-type"].as_str()) {
-        (Some("aws.cloudwatch"), Some("CloudWatch Alarm State Change")) => {
-            drained(event, watch, now)
+        (Some("aws.cloudwatch"), Some("CloudWatch Alarm State Change")) => alarm(event, watch, now),
+        (Some("aws.cognito-idp"), Some("AWS Service Event via CloudTrail")) => {
+            sign_in::of_hosted_login(event, watch, now)
         }
         (Some("aws.ce"), Some("Anomaly Detected")) => costly(event, watch, now),
         _ => ignore(Unreadable::OtherKind.to_string()),
     }
 }
 
-fn drained(event: &Value, watch: &Watch, now: Timestamp) -> Verdict {
+/// What an alarm is about.
+enum Alarm {
+    Patients,
+    SignIns,
+    /// The API, and what is done to it.
+    Api(&'static str),
+}
+
+impl Alarm {
+    fn of(name: &str, watch: &Watch) -> Option<Self> {
+        let own = watch.ours.own(name);
+        match own {
+            Some("patients-drained" | "patients-index-drained") => Some(Self::Patients),
+            Some("sign-ins-unusual") => Some(Self::SignIns),
+            _ => watch.front_door.attack(name, own).map(Self::Api),
+        }
+    }
+}
+
+/// What was measured is attacked, whoever may hear the alarm: a composite alarm that is named to us
+/// counts like one of a metric, and so does one that is muted or suppressed, since that keeps people
+/// from being paged and no attacker out, and the attacker may have muted it.
+fn alarm(event: &Value, watch: &Watch, now: Timestamp) -> Verdict {
     let detail = &event["detail"];
-    let alarm = detail["alarmName"].as_str().unwrap_or_default();
-    let Some(patients) = &watch.patients else {
-        return ignore("the patients' table is not configured, so it is not watched".to_owned());
+    let name = detail["alarmName"].as_str().unwrap_or_default();
+    let Some(alarm) = Alarm::of(name, watch) else {
+        return ignore(format!("{name} is none of our alarms"));
     };
-    let ours = watch.ours.own(alarm);
-    if !matches!(ours, Some("patients-drained" | "patients-index-drained")) {
-        return ignore(format!("{alarm} is none of our alarms"));
-    }
     if detail["state"]["value"] != "ALARM" || detail["previousState"]["value"] == "ALARM" {
-        return ignore(format!("{alarm} did not go off"));
+        return ignore(format!("{name} did not go off"));
     }
+    let silenced =
+        !detail["muteDetail"].is_null() || !detail["state"]["actionsSuppressedBy"].is_null();
+    let silenced = if silenced {
+        " (muted or suppressed, which stops no attack)"
+    } else {
+        ""
+    };
+    match alarm {
+        Alarm::Patients => match &watch.patients {
+            None => {
+                ignore("the patients' table is not configured, so it is not watched".to_owned())
+            }
+            Some(patients) => {
+                let reason = format!(
+                    "more was read from the patients' table than the CRM ever needs, and an alarm \
+                     names nobody{silenced}"
+                );
+                let arn = patients.table.clone();
+                let target = Target::Table { arn };
+                answered(event, watch, Runbook::HoneyToken, target, &reason, now)
+            }
+        },
+        Alarm::SignIns => {
+            let reason = format!(
+                "far more people sign in to the CRM than usual, or fail to, and an alarm names \
+                 nobody{silenced}: look at the user pool's metrics by app client, and at the sign-ins \
+                 in CloudTrail"
+            );
+            told(event, watch, Severity::High, &reason, now)
+        }
+        Alarm::Api(says) => match watch.front_door.web_acl.clone() {
+            None => {
+                let reason = format!(
+                    "{says}: {name} went off{silenced}, and no web ACL is configured to look for \
+                     offenders in"
+                );
+                told(event, watch, Severity::High, &reason, now)
+            }
+            Some(arn) => {
+                let reason = format!("{says}: {name} went off{silenced}");
+                let target = Target::WebAcl { arn };
+                answered(event, watch, Runbook::ApiAttack, target, &reason, now)
+            }
+        },
+    }
+}
+
+/// The answer of `runbook` to what an alarm says.
+fn answered(
+    event: &Value,
+    watch: &Watch,
+    runbook: Runbook,
+    target: Target,
+    reason: &str,
+    now: Timestamp,
+) -> Verdict {
     let id = event["id"].as_str().unwrap_or_default();
-    let reason = "more was read from the patients' table than the CRM ever needs, and an alarm names \
-                  nobody";
     let Some(incident_id) = IncidentId::of_event(id) else {
         return told(event, watch, Severity::High, reason, now);
     };
@@ -55,7 +130,7 @@ fn drained(event: &Value, watch: &Watch, now: Timestamp) -> Verdict {
         reason: reason.to_owned(),
         incident_id,
         incident: Box::new(Incident {
-            runbook: Runbook::HoneyToken,
+            runbook,
             reason: Text::cut(reason),
             severity: Severity::High,
             event: Some(event_ref(event)),
@@ -66,9 +141,7 @@ fn drained(event: &Value, watch: &Watch, now: Timestamp) -> Verdict {
             accomplices: Vec::new(),
             invoked_by: None,
             source_address: None,
-            target: Target::Table {
-                arn: patients.table.clone(),
-            },
+            target,
             remedy: None,
             dry_run: watch.mode == Mode::Observe,
         }),

@@ -4,7 +4,7 @@ use detection::Rule;
 use incident::{Arn, BadSetting, Mode, Principal, RoleArn, Settings, Tiers, TrailArn};
 use log_archive::Names;
 
-use crate::{Patients, Site, privilege};
+use crate::{FrontDoor, Patients, SignIns, Site, privilege};
 
 /// What is watched, and what may be done about it.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub struct Watch {
     pub site: Option<Site>,
     /// The patients' table; none is watched when none is given.
     pub patients: Option<Patients>,
+    /// The sign-in of the CRM; none is watched when none is given.
+    pub sign_ins: Option<SignIns>,
+    /// The firewall of the API and of the sign-in.
+    pub front_door: FrontDoor,
     /// Who may give privileges: administrators of IAM, and CI/CD.
     pub givers: Vec<Principal>,
     /// The responder itself.
@@ -29,7 +33,7 @@ pub struct Watch {
 
 impl Watch {
     /// Reads `MODE`, `TRAIL_ARN`, `IAM_ADMIN_ARNS`, `CI_ROLE_ARNS`, and what [`Tiers`], [`Names`],
-    /// [`Site`], [`Patients`] and [`Ours`] read.
+    /// [`Site`], [`Patients`], [`SignIns`], [`FrontDoor`] and [`Ours`] read.
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
@@ -44,6 +48,8 @@ impl Watch {
             archive: Names::from_settings(settings)?,
             site: Site::from_settings(settings)?,
             patients: Patients::from_settings(settings)?,
+            sign_ins: SignIns::from_settings(settings)?,
+            front_door: FrontDoor::from_settings(settings)?,
             givers: privilege::givers(settings)?,
             ours: Ours::from_settings(settings)?,
         })

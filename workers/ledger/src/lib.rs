@@ -10,12 +10,20 @@
 //! | what was recorded of a trail | `baseline#<trail>`, `trail` or `archive` | `record-baseline` |
 //! | how long a trail deviates from it | `deviation#<trail>`, `episode` | `check-trails` |
 //! | what one heartbeat leaves for the next | `deviation#<trail>`, `heartbeat` | `check-trails` |
+//! | attempt to sign in | `sign-ins#<series>`, `<time> <event>` | `tally-sign-ins` |
+//! | claim on an attack on the sign-in | `sign-ins#<series>`, `claim#<kind>` | `tally-sign-ins` |
+//! | such attacks at once | `sign-ins#<pool>/answered`, `<window>` | `tally-sign-ins` |
 //! | message already sent | `told#<message>` | `notify` |
+//! | block of a network | `block#v4` or `block#v6`, `<network>` | `block-ip`, `sweep-blocks` |
+//! | a network's last block, once expired | `block#last#<network>`, `last` | `block-ip`, `sweep-blocks` |
+//! | who writes an IP set, and how far it is | `block#set#<set>`, `writer` | `block-ip`, `sweep-blocks` |
+//! | what we put into it | `block#set#<set>`, `entries` | `block-ip`, `sweep-blocks` |
 //!
 //! Containment never waits for its own bookkeeping: every call is short ([`worker::LEDGER`]), and
 //! [`Holds`] carries on without the ledger, handing the undo to the caller instead.
 
 mod baselines;
+mod blocks;
 mod budget;
 mod claims;
 mod episodes;
@@ -23,13 +31,16 @@ mod holds;
 mod incidents;
 mod item;
 mod notes;
+mod sign_ins;
 mod undo;
 mod written;
 
 pub use baselines::{Part, Record};
+pub use blocks::{Block, Entries, Fill, Known, SetState};
 pub use budget::Budget;
 pub use claims::{Claim, Claimant};
 pub use holds::{Done, Hold, Holds, Release};
+pub use sign_ins::{Answered, Attempt, Counted, Series};
 pub use undo::Undo;
 pub use written::{Held, Source, Writing};
 

@@ -19,6 +19,7 @@ fn our_rules_by_exact_name() {
         ("DisableRule", json!({"name": "guard-dev-trail-tampered"})),
         ("DisableRule", json!(null)),
         ("EnableRule", json!({"name": "guard-trail-tampered"})),
+        ("EnableRule", json!({"name": "guard-sessions-taken"})),
     ]), @"
     respond: our rule guard-trail-tampered was disabled by IAM user eve
     respond: our rule guard-trail-tampered was deleted by IAM user eve
@@ -28,7 +29,124 @@ fn our_rules_by_exact_name() {
     ignore: DisableRule of something else than a rule of the responder
     ignore: DisableRule of something else than a rule of the responder
     escalate: DisableRule succeeded, and the event does not say whether on a rule of the responder
-    ignore: EnableRule of events.amazonaws.com is not an indicator
+    ignore: our rule guard-trail-tampered was enabled
+    respond: our rule guard-sessions-taken was enabled without the calls that read by IAM user eve
+    ");
+}
+
+/// A call that another region recorded, by whom.
+fn elsewhere(service: &str, name: &str, request: Value, by: Value) -> Value {
+    let changes = json!({"awsRegion": "us-east-1", "userIdentity": by});
+    event(service, name, request, changes)
+}
+
+fn eve() -> Value {
+    json!({"type": "IAMUser", "arn": "arn:aws:iam::123456789012:user/eve"})
+}
+
+#[test]
+fn what_forwards_the_events_of_other_regions_is_ours() {
+    let of = |service: &str, name: &str, request: Value| {
+        let event = elsewhere(service, name, request, eve());
+        line(judge(&event, &watch(&[]), &Facts::default(), now()))
+    };
+    let rule = |name: &str| json!({"name": name});
+    let named = |name: &str| json!({"roleName": name});
+    insta::assert_snapshot!([
+        of("events", "DisableRule", rule("guard-forward-changes")),
+        of("events", "DeleteRule", rule("guard-forward-sessions")),
+        of("events", "PutRule", rule("guard-forward-changes")),
+        of("events", "PutTargets", json!({"rule": "guard-forward-sessions"})),
+        of("events", "RemoveTargets", json!({"rule": "guard-forward-changes", "eventBusName": "default"})),
+        of("iam", "DeleteRole", named("guard-forward-us-east-1")),
+        of("iam", "DeleteRolePolicy", named("Guard-Forward-US-East-1")),
+        of("iam", "UpdateAssumeRolePolicy", named("guard-forward-us-gov-east-1")),
+        of("iam", "AttachRolePolicy", named("guard-forward-ap-southeast-2")),
+        // Somebody else's.
+        of("events", "DisableRule", rule("guard-forward-other")),
+        of("events", "DisableRule", rule("guard-dev-forward-changes")),
+        of("events", "DisableRule", json!({"name": "guard-forward-changes", "eventBusName": "other"})),
+        verdict("events", "DisableRule", rule("guard-forward-changes"), json!({})),
+        of("iam", "DeleteRole", named("guard-forward-eu-west-1")),
+        of("iam", "DeleteRole", named("guard-forward-mail")),
+        of("iam", "DeleteRole", named("guard-forward-us-east-x")),
+    ].join("\n"), @"
+    respond: a rule that forwards events to the responder was changed (DisableRule): guard-forward-changes of us-east-1 by IAM user eve [remedy]
+    respond: a rule that forwards events to the responder was changed (DeleteRule): guard-forward-sessions of us-east-1 by IAM user eve [remedy]
+    respond: a rule that forwards events to the responder was changed (PutRule): guard-forward-changes of us-east-1 by IAM user eve [remedy]
+    respond: a rule that forwards events to the responder was changed (PutTargets): guard-forward-sessions of us-east-1 by IAM user eve [remedy]
+    respond: a rule that forwards events to the responder was changed (RemoveTargets): guard-forward-changes of us-east-1 by IAM user eve [remedy]
+    respond: the role that forwards events to the responder was changed (DeleteRole): guard-forward-us-east-1 of us-east-1 by IAM user eve [remedy]
+    respond: the role that forwards events to the responder was changed (DeleteRolePolicy): Guard-Forward-US-East-1 of us-east-1 by IAM user eve [remedy]
+    respond: the role that forwards events to the responder was changed (UpdateAssumeRolePolicy): guard-forward-us-gov-east-1 of us-gov-east-1 by IAM user eve [remedy]
+    respond: the role that forwards events to the responder was changed (AttachRolePolicy): guard-forward-ap-southeast-2 of ap-southeast-2 by IAM user eve [remedy]
+    ignore: DisableRule of something else than a rule of the responder
+    ignore: DisableRule of something else than a rule of the responder
+    ignore: DisableRule of something else than a rule of the responder
+    ignore: DisableRule of something else than a rule of the responder
+    ignore: DeleteRole of something else than a role of the responder
+    ignore: DeleteRole of something else than a role of the responder
+    ignore: DeleteRole of something else than a role of the responder
+    ");
+}
+
+#[test]
+fn how_the_forwarding_is_put_right_is_said_with_the_exact_calls() {
+    let request = json!({"name": "guard-forward-changes"});
+    let event = elsewhere("events", "DisableRule", request, eve());
+    let Verdict::Respond { incident, .. } = judge(&event, &watch(&[]), &Facts::default(), now())
+    else {
+        panic!("an incident");
+    };
+    insta::assert_snapshot!(incident.remedy.unwrap(), @"until it is put right, what is recorded in us-east-1 may not arrive. CloudFormation does not mend what was changed beside it, so by a deploy role: aws cloudformation delete-stack --region us-east-1 --stack-name guard-forward; then, from a source you trust: sam deploy --region us-east-1 --template-file infra/forward-global-events.yaml --stack-name guard-forward --resolve-s3 --capabilities CAPABILITY_NAMED_IAM --parameter-overrides HomeRegion=eu-west-1 StackName=guard NotificationEmail=<whom to tell>. Then look in that region for what was done meanwhile: aws cloudtrail lookup-events --region us-east-1");
+}
+
+#[test]
+fn a_deploy_role_may_change_the_forwarding_through_cloudformation_only() {
+    let judged = |deployers, service, name, request, by, through: Option<&str>| {
+        let mut by = session_of(by);
+        by["invokedBy"] = json!(through);
+        let event = elsewhere(service, name, request, by);
+        let watch = watch(&[("DEPLOY_ROLE_ARNS", deployers)]);
+        line(judge(&event, &watch, &Facts::default(), now()))
+    };
+    let cloudformation = Some("cloudformation.amazonaws.com");
+    let ci = "arn:aws:iam::123456789012:role/ci/deploy";
+    let rule = || json!({"name": "guard-forward-changes"});
+    let forwarder = || json!({"roleName": "guard-forward-us-east-1"});
+    insta::assert_snapshot!([
+        judged(ci, "events", "DeleteRule", rule(), "ci/deploy", cloudformation),
+        judged(ci, "iam", "DeleteRole", forwarder(), "ci/deploy", cloudformation),
+        judged(ci, "events", "DeleteRule", rule(), "ci/deploy", None),
+        judged(ci, "events", "DeleteRule", rule(), "admin", cloudformation),
+        judged("none", "events", "PutRule", rule(), "admin", cloudformation),
+    ].join("\n"), @"
+    ignore: a deployment by a deploy role
+    ignore: a deployment by a deploy role
+    respond: a rule that forwards events to the responder was changed (DeleteRule): guard-forward-changes of us-east-1 by role deploy, session run [remedy]
+    respond: a rule that forwards events to the responder was changed (DeleteRule): guard-forward-changes of us-east-1 by role admin, session run through cloudformation.amazonaws.com [remedy]
+    escalate: a rule that forwards events to the responder was changed (PutRule) through CloudFormation; whether that was a deployment of yours is not known, since no deploy role is configured (PutRule by role admin, session run)
+    ");
+}
+
+#[test]
+fn taking_the_wire_away_is_told_of_when_it_is_denied() {
+    let denied = |request: Value, message: &str| {
+        let mut event = elsewhere("events", "DisableRule", request, eve());
+        event["detail"]["errorCode"] = json!("AccessDenied");
+        event["detail"]["errorMessage"] = json!(message);
+        line(judge(&event, &watch(&[]), &Facts::default(), now()))
+    };
+    let says = "not authorized to perform: events:DisableRule on resource: \
+                arn:aws:events:us-east-1:123456789012:rule/guard-forward-changes";
+    insta::assert_snapshot!([
+        denied(json!({"name": "guard-forward-changes"}), ""),
+        denied(json!(null), says),
+        denied(json!(null), &says.replace("guard", "other")),
+    ].join("\n"), @"
+    escalate: DisableRule of a rule that forwards events to the responder was attempted and denied
+    escalate: DisableRule of a rule of the responder was attempted and denied
+    ignore: DisableRule of something else than a rule of the responder was denied
     ");
 }
 
