@@ -6,6 +6,7 @@
 mod deployed;
 mod drawing;
 mod expressions;
+mod front_door;
 mod infrastructure;
 mod inputs;
 mod limits;
@@ -43,6 +44,8 @@ pub struct Sources {
     pub diagrams: BTreeMap<String, String>,
     /// `infra/template.yaml`.
     pub template: Template,
+    /// `infra/crm.yaml`.
+    pub crm: Template,
     /// `workers/<worker>/src/main.rs`.
     pub mains: BTreeMap<String, String>,
     /// The rules that are compiled into the workers.
@@ -56,6 +59,8 @@ pub struct Project {
     pub runbooks: Vec<Runbook>,
     /// The template.
     pub template: Template,
+    /// The reference CRM.
+    pub crm: Template,
     /// What each worker takes and answers.
     pub workers: BTreeMap<&'static str, Schemas>,
     /// The entry point of each worker.
@@ -111,7 +116,7 @@ enum Check {
 }
 
 /// Every contract.
-pub const CONTRACTS: [Contract; 25] = [
+pub const CONTRACTS: [Contract; 27] = [
     of_runbook("payloads fit their workers", payloads::fit),
     of_runbook(
         "answers have what is read of them",
@@ -164,6 +169,14 @@ pub const CONTRACTS: [Contract; 25] = [
     of_project("the ledger can be relied on", infrastructure::ledger),
     of_project("what stops or is lost wakes somebody", watch::alarms),
     of_project("everything is traced", watch::traces),
+    of_project(
+        "the firewall stands before both doors",
+        front_door::is_guarded,
+    ),
+    of_project(
+        "the reference CRM speaks of what we take",
+        front_door::is_known,
+    ),
 ];
 
 const fn of_runbook(
@@ -214,7 +227,10 @@ impl Sources {
     /// # Errors
     /// Names the file that is missing or is no JSON or YAML.
     pub fn read(root: &Path) -> Result<Self, Unreadable> {
-        let template = text(&root.join("infra/template.yaml"))?;
+        let template = |file: &str| {
+            let read = Template::read(&text(&root.join(file))?);
+            read.map_err(|why| unreadable(file, why))
+        };
         let mut mains = BTreeMap::new();
         for name in names(&root.join("workers"), "")? {
             let main = root.join("workers").join(&name).join("src/main.rs");
@@ -226,8 +242,8 @@ impl Sources {
             machines: json(&root.join("state-machines"), ".asl.json")?,
             inputs: json(&root.join("state-machines"), ".input.json")?,
             diagrams: texts(&root.join("diagrams"), ".mmd")?,
-            template: Template::read(&template)
-                .map_err(|why| unreadable("infra/template.yaml", why))?,
+            template: template("infra/template.yaml")?,
+            crm: template("infra/crm.yaml")?,
             mains,
             detection: serde_json::from_str(detection::DEPLOYED)
                 .map_err(|why| unreadable("workers/detection/src/rules.json", why))?,
@@ -268,6 +284,7 @@ impl Project {
         Ok(Self {
             runbooks: runbooks.collect::<Result<_, _>>()?,
             template: sources.template.clone(),
+            crm: sources.crm.clone(),
             workers: workers(),
             mains: sources.mains.clone(),
             detection: sources.detection.clone(),
@@ -278,6 +295,7 @@ impl Project {
 fn workers() -> BTreeMap<&'static str, Schemas> {
     BTreeMap::from([
         ("assess-event", schemas_of::<assess_event::AssessEvent>()),
+        ("block-ip", schemas_of::<block_ip::BlockIp>()),
         ("check-trails", schemas_of::<check_trails::CheckTrails>()),
         (
             "close-incident",
@@ -287,7 +305,17 @@ fn workers() -> BTreeMap<&'static str, Schemas> {
             "deny-all-policy",
             schemas_of::<deny_all_policy::DenyAllPolicy>(),
         ),
+        (
+            "disable-crm-user",
+            schemas_of::<disable_crm_user::DisableCrmUser>(),
+        ),
+        ("find-activity", schemas_of::<find_activity::FindActivity>()),
+        (
+            "find-offenders",
+            schemas_of::<find_offenders::FindOffenders>(),
+        ),
         ("find-readers", schemas_of::<find_readers::FindReaders>()),
+        ("find-sessions", schemas_of::<find_sessions::FindSessions>()),
         ("notify", schemas_of::<notify::Notify>()),
         ("open-incident", schemas_of::<open_incident::OpenIncident>()),
         ("purge-cache", schemas_of::<purge_cache::PurgeCache>()),
@@ -318,6 +346,11 @@ fn workers() -> BTreeMap<&'static str, Schemas> {
         (
             "roll-back-grant",
             schemas_of::<roll_back_grant::RollBackGrant>(),
+        ),
+        ("sweep-blocks", schemas_of::<sweep_blocks::SweepBlocks>()),
+        (
+            "tally-sign-ins",
+            schemas_of::<tally_sign_ins::TallySignIns>(),
         ),
         (
             "verify-containment",

@@ -1,7 +1,10 @@
 //! The drills: real attacks on the local range, answered by the runbooks, and proved.
 
 mod adversary;
+mod bill;
 mod blinded;
+mod crm;
+mod front_door;
 mod hindered;
 mod intended;
 mod judged;
@@ -11,6 +14,7 @@ mod privileges;
 mod proof;
 mod report;
 mod responder;
+mod rotation;
 mod spared;
 mod twice;
 mod unseen;
@@ -21,8 +25,9 @@ use std::{io::Write, pin::Pin};
 use crate::range::{Attacker, Delivery, Error, Event, Range, Result, Run};
 use report::Report;
 
-/// Every drill, in the order in which they are run.
+/// Every drill that is run when none is named, in order.
 pub const DRILLS: &[Drill] = &[
+    crm::CRM_SERVES,
     plain::USER_STOPS_TRAIL,
     plain::USER_DELETES_TRAIL,
     plain::ROLE_STOPS_TRAIL,
@@ -60,6 +65,14 @@ pub const DRILLS: &[Drill] = &[
     patients::DENIAL_TAKEN_OFF,
     privileges::POLICY_ATTACHED,
     privileges::TRUST_OPENED,
+    rotation::IDENTITIES_ROTATED,
+    rotation::ROTATED_BEYOND_LIMIT,
+    front_door::PASSWORDS_GUESSED,
+    front_door::ACCOUNT_TAKEN,
+    front_door::NURSE_MISTYPES,
+    front_door::SIGN_INS_STORM,
+    front_door::BLOCKS_EXPIRE,
+    front_door::API_ATTACKED,
     judged::DENIED_ATTEMPT,
     twice::SAME_EVENT_TWICE,
     twice::TWO_ACTORS,
@@ -77,6 +90,9 @@ pub const DRILLS: &[Drill] = &[
     adversary::TRAIL_BLINDED_MEANWHILE,
     responder::OUR_OWN_ACTIONS,
 ];
+
+/// Drills that take minutes, and are run only when they are named.
+pub const LONG_DRILLS: &[Drill] = &[vandalism::FLOOD];
 
 /// One attack, and what must come of it.
 #[derive(Debug)]
@@ -159,8 +175,12 @@ mod tests {
 
     #[test]
     fn every_drill_has_a_name_of_its_own() {
-        let names: BTreeSet<_> = DRILLS.iter().map(|drill| drill.name).collect();
-        assert_eq!(names.len(), DRILLS.len());
+        let names: BTreeSet<_> = DRILLS
+            .iter()
+            .chain(LONG_DRILLS)
+            .map(|drill| drill.name)
+            .collect();
+        assert_eq!(names.len(), DRILLS.len() + LONG_DRILLS.len());
         for name in names {
             assert!(
                 name.bytes()

@@ -15,12 +15,15 @@ use std::{
 };
 
 use detection::Rule;
-use incident::{BadSetting, Runbook};
+use find_offenders::{Classifier, Forwarded, Offenders};
+use incident::{BadSetting, NeverBlock, Runbook, Settings};
 use jiff::Timestamp;
 use judgement::{Asked, Facts, Verdict, Watch};
 use serde_json::Value;
+use tally_sign_ins::Rehearsal;
 
 pub use config::{BadConfig, Config};
+use files::Contents;
 
 use crate::{
     pattern::{BadPattern, Pattern},
@@ -33,13 +36,16 @@ Says of events whether they would set off a runbook, and why. No account is aske
 
 Usage: cargo drill judge [OPTIONS] PATH...
 
-A PATH is a file or a folder, of which every *.json is read, in folders within it too. A file holds
-an EventBridge event, a CloudTrail record, a list of either, or a CloudTrail log file.
+A PATH is a file or a folder, of which every *.json and *.ndjson is read, in folders within it too.
+A file holds an EventBridge event, a CloudTrail record, a list of either, a CloudTrail log file, or
+log records of WAF. A folder called set_... holds one attack, in the order of its files' names.
 
-Prints one line for each event, separated by tabs:
+Prints one line for each event and for each set, separated by tabs:
   file       with #2 for the second event, when the file holds several
   runbook    the one that would start, or -
-  verdict    respond, escalate, ignore; or none when no rule takes the event
+  verdict    respond, escalate, count (a sign-in: the tally decides), ignore; or none when no rule
+             takes the event. A log record of WAF sets off nothing itself: respond means that
+             whoever sent it would be held responsible
   reason
 
 Options:
@@ -59,8 +65,17 @@ const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 pub struct Judge {
     rules: Vec<Pattern>,
     watch: Watch,
-    /// What the config says that the account would answer.
-    account: Value,
+    firewall: Firewall,
+    config: Config,
+}
+
+/// What is known of the firewall when one of its log records is judged.
+#[derive(Debug, Clone)]
+struct Firewall {
+    classifier: Classifier,
+    never: NeverBlock,
+    /// How many requests that may be a mistake get a network blocked.
+    minimum: u64,
 }
 
 /// What would be done about an event.
@@ -68,7 +83,7 @@ pub struct Judge {
 pub struct Finding {
     /// The runbook that would start.
     pub runbook: Option<Runbook>,
-    /// `respond`, `escalate`, `ignore`; or `none` when no rule takes the event.
+    /// `respond`, `escalate`, `count`, `ignore`; or `none` when no rule takes the event.
     pub verdict: &'static str,
     /// Why, in one line.
     pub reason: String,
@@ -105,37 +120,73 @@ impl Judge {
         let config = Config::read(config, &Template::read(TEMPLATE)?)?;
         let rules = detection::rules(&config.settings())?;
         let rules = rules.into_iter().filter_map(read);
+        let watch = Watch::from_settings(&config.settings())?;
+        let firewall = Firewall::of(&config.settings())?;
         Ok(Self {
             rules: rules.collect::<Result<_, _>>()?,
-            watch: Watch::from_settings(&config.settings())?,
-            account: config.account.clone(),
+            watch,
+            firewall,
+            config,
         })
     }
 
-    /// Judges one event, or one record of CloudTrail's as the event that EventBridge makes of it.
+    /// Judges one event, or one record of CloudTrail's as the event that EventBridge makes of it, or
+    /// one log record of WAF's.
     #[must_use]
     pub fn judge(&self, event: &Value) -> Finding {
-        let event = match files::envelope(event) {
-            Ok(event) => event,
-            Err(why) => return Finding::none(why),
-        };
+        if files::is_of_waf(event) {
+            return match self.firewall.classifier.classify(event) {
+                Ok(offence) => Finding::answered(
+                    Runbook::ApiAttack,
+                    &format!("{} is held responsible: {}", offence.network, offence.why),
+                ),
+                Err(spared) => Finding::new("ignore", &spared.to_string()),
+            };
+        }
+        self.verdict(event).map_or_else(Finding::none, of_verdict)
+    }
+
+    /// Judges what belongs to one attack, as it happened: sign-ins are counted together, and so is
+    /// what the firewall logged. The gravest of all is what comes of it.
+    ///
+    /// # Errors
+    /// When the config lacks a setting of the tally, or has one that does not parse.
+    pub fn judge_set(&self, events: &[Value]) -> Result<Finding, CannotJudge> {
+        let tally = Rehearsal::from_settings(&self.config.settings())?;
+        let mut offenders = Offenders::default();
+        let mut findings = Vec::new();
+        for event in events {
+            if files::is_of_waf(event) {
+                offenders.count(self.firewall.classifier.classify(event));
+                continue;
+            }
+            let verdict = match self.verdict(event) {
+                Ok(Verdict::Count { sign_in, .. }) => tally
+                    .count(&sign_in, sign_in.occurred_at)
+                    .map_err(|why| why.to_string()),
+                other => other.map_err(str::to_owned),
+            };
+            findings.push(verdict.map_or_else(|why| Finding::none(&why), of_verdict));
+        }
+        if !offenders.is_empty() {
+            findings.push(self.firewall.finding(&offenders));
+        }
+        // Of equally grave ones the first, which is what starts something.
+        let gravest = findings.into_iter().rev().max_by_key(Finding::gravity);
+        Ok(gravest.unwrap_or_else(|| Finding::none("holds no event")))
+    }
+
+    /// What triage makes of an event; or why it never sees it.
+    fn verdict(&self, event: &Value) -> Result<Verdict, &'static str> {
+        let event = files::envelope(event)?;
         if !self.rules.iter().any(|rule| rule.takes(&event)) {
-            return Finding::none("no rule matches");
+            return Err("no rule matches");
         }
         // Judged as on that day, so that every day answers the same.
         let time = event["time"].as_str().and_then(|time| time.parse().ok());
         let now = time.unwrap_or_else(Timestamp::now);
-        let facts = Facts::stated(&Asked::by(&event, &self.watch), &self.account);
-        match judgement::judge(&event, &self.watch, &facts, now) {
-            Verdict::Respond {
-                reason, incident, ..
-            } => Finding {
-                runbook: Some(incident.runbook),
-                ..Finding::new("respond", &reason)
-            },
-            Verdict::Escalate { reason, .. } => Finding::new("escalate", &reason),
-            Verdict::Ignore { reason } => Finding::new("ignore", &reason),
-        }
+        let facts = Facts::stated(&Asked::by(&event, &self.watch), &self.config.account);
+        Ok(judgement::judge(&event, &self.watch, &facts, now))
     }
 
     /// Writes a line for each event of a file; content that holds none is a line too.
@@ -153,6 +204,62 @@ impl Judge {
             writeln!(out, "{name}#{number}\t{}", self.judge(event))?;
         }
         Ok(())
+    }
+
+    /// Writes the line of a set, of which each file is given.
+    fn report_set(
+        &self,
+        folder: &Path,
+        contents: &[Vec<u8>],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let events = contents.iter().map(|content| files::events(content));
+        let events: Result<Vec<_>, _> = events.collect();
+        let finding = match events.map(|events| self.judge_set(&events.concat())) {
+            Ok(Ok(finding)) => finding,
+            Ok(Err(why)) => Finding::none(&why.to_string()),
+            Err(why) => Finding::none(&why),
+        };
+        let name = folder.to_string_lossy();
+        writeln!(out, "{}\t{finding}", one_line(&name))
+    }
+}
+
+impl Firewall {
+    fn of<F>(settings: &Settings<F>) -> Result<Self, BadSetting>
+    where
+        F: Fn(&str) -> Option<String>,
+    {
+        let never = NeverBlock::from_settings(settings)?;
+        Ok(Self {
+            classifier: Classifier::new(never.clone(), Forwarded::from_settings(settings)?),
+            never,
+            minimum: settings.required("OFFENCE_REQUESTS")?,
+        })
+    }
+
+    fn finding(&self, offenders: &Offenders) -> Finding {
+        let networks = offenders.networks(&self.never, self.minimum);
+        if networks.is_empty() {
+            return Finding::new(
+                "ignore",
+                "nobody attacked so much that they would be blocked",
+            );
+        }
+        let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        let reason = format!("to be blocked: {}", networks.join(", "));
+        Finding::answered(Runbook::ApiAttack, &reason)
+    }
+}
+
+fn of_verdict(verdict: Verdict) -> Finding {
+    match verdict {
+        Verdict::Respond {
+            reason, incident, ..
+        } => Finding::answered(incident.runbook, &reason),
+        Verdict::Escalate { reason, .. } => Finding::new("escalate", &reason),
+        Verdict::Count { reason, .. } => Finding::new("count", &reason),
+        Verdict::Ignore { reason } => Finding::new("ignore", &reason),
     }
 }
 
@@ -175,6 +282,21 @@ impl Finding {
 
     fn none(reason: &str) -> Self {
         Self::new("none", reason)
+    }
+
+    fn answered(runbook: Runbook, reason: &str) -> Self {
+        Self {
+            runbook: Some(runbook),
+            ..Self::new("respond", reason)
+        }
+    }
+
+    fn gravity(&self) -> usize {
+        let verdicts = ["none", "ignore", "count", "escalate", "respond"];
+        verdicts
+            .iter()
+            .position(|it| *it == self.verdict)
+            .unwrap_or_default()
     }
 }
 
@@ -235,8 +357,9 @@ pub fn run(
     };
     let mut code = 0;
     for path in paths {
-        files::each(&path, &mut |file, content| match content {
-            Ok(content) => judge.report(file, &content, out),
+        files::each(&path, &mut |file, contents| match contents {
+            Ok(Contents::File(content)) => judge.report(file, &content, out),
+            Ok(Contents::Set(contents)) => judge.report_set(file, &contents, out),
             Err(why) => {
                 code = refuse(errors, &format!("{}: {why}", file.display()))?;
                 Ok(())

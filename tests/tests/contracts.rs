@@ -519,7 +519,9 @@ const PLANTED: &[(&str, Plant, &str)] = &[
     (
         "roles allow what is called, and no more",
         |s| statement(s, "TriageMachineRole", 1)["Resource"] = json!({"Ref": "RecordBaseline"}),
-        "triage: TriageMachineRole does not allow states:StartExecution on CloudtrailDisabled\n\
+        "triage: TriageMachineRole does not allow states:StartExecution on ApiAttack\n\
+         triage: TriageMachineRole does not allow states:StartExecution on CloudtrailDisabled\n\
+         triage: TriageMachineRole does not allow states:StartExecution on CredentialAttack\n\
          triage: TriageMachineRole does not allow states:StartExecution on HoneyToken\n\
          triage: TriageMachineRole does not allow states:StartExecution on PatientDataAccess\n\
          triage: TriageMachineRole does not allow states:StartExecution on PrivilegeEscalation\n\
@@ -554,7 +556,9 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         "roles allow what is called, and no more",
         |s| *at(s, TRIAGE, "Start runbook", "Resource") = json!("arn:aws:states:::sns:publish"),
         "triage: `Start runbook` calls neither a worker nor a machine\n\
+         triage: TriageMachineRole allows states:StartExecution on ApiAttack, which is not called\n\
          triage: TriageMachineRole allows states:StartExecution on CloudtrailDisabled, which is not called\n\
+         triage: TriageMachineRole allows states:StartExecution on CredentialAttack, which is not called\n\
          triage: TriageMachineRole allows states:StartExecution on HoneyToken, which is not called\n\
          triage: TriageMachineRole allows states:StartExecution on PatientDataAccess, which is not called\n\
          triage: TriageMachineRole allows states:StartExecution on PrivilegeEscalation, which is not called\n\
@@ -931,10 +935,7 @@ const PLANTED: &[(&str, Plant, &str)] = &[
             let main = s.mains["notify"].replace("notify", "block-ip");
             s.mains.insert("block-ip".to_owned(), main);
         },
-        "no machine calls `block-ip`\n\
-         the template has no function `block-ip`\n\
-         the contracts do not know `block-ip`\n\
-         `block-ip`: main.rs does more than serve the worker",
+        "`block-ip`: main.rs does more than serve the worker",
     ),
     (
         "every worker is used and deployed",
@@ -960,14 +961,6 @@ const PLANTED: &[(&str, Plant, &str)] = &[
         |s| remove(resource(s, "NotifyRole"), "RoleName"),
         "NotifyRole is not called ${AWS::StackName}-… under /tourniquet/\n\
          RESPONDER_ROLES has notify, which is no role here",
-    ),
-    (
-        "the responder knows its own roles",
-        |s| {
-            let settings = &mut s.template.0["Globals"]["Function"]["Environment"]["Variables"];
-            settings["RESPONDER_ROLES"] = json!({"Ref": "Roles"});
-        },
-        "RESPONDER_ROLES is no text for every function",
     ),
     (
         "rules trust AWS alone and lose nothing",
@@ -1027,7 +1020,11 @@ const PLANTED: &[(&str, Plant, &str)] = &[
          PatientsDrained has a target that its role may not start\n\
          CostRaised has a target that its role may not start\n\
          IamChanged has a target that its role may not start\n\
-         SessionsTaken has a target that its role may not start",
+         SessionsTaken has a target that its role may not start\n\
+         SignInsAttempted has a target that its role may not start\n\
+         FrontDoorAlarmed has a target that its role may not start\n\
+         FrontDoorTampered has a target that its role may not start\n\
+         BlocksSwept has a target that its role may not start",
     ),
     (
         "rules trust AWS alone and lose nothing",
@@ -1302,6 +1299,10 @@ const PLANTED: &[(&str, Plant, &str)] = &[
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for CostRaised\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for IamChanged\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for SessionsTaken\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for SignInsAttempted\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for FrontDoorAlarmed\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for FrontDoorTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for BlocksSwept\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailsChecked",
     ),
     (
@@ -1345,6 +1346,10 @@ const PLANTED: &[(&str, Plant, &str)] = &[
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for CostRaised\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for IamChanged\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for SessionsTaken\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for SignInsAttempted\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for FrontDoorAlarmed\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for FrontDoorTampered\n\
+         no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for BlocksSwept\n\
          no alarm on ApproximateNumberOfMessagesVisible of UndeliveredEvents, for TrailsChecked",
     ),
     (
@@ -1397,7 +1402,55 @@ const PLANTED: &[(&str, Plant, &str)] = &[
          QuarantineObjectFunction is not traced\n\
          PurgeCacheFunction is not traced\n\
          FindReadersFunction is not traced\n\
+         FindSessionsFunction is not traced\n\
+         TallySignInsFunction is not traced\n\
+         BlockIpFunction is not traced\n\
+         SweepBlocksFunction is not traced\n\
+         DisableCrmUserFunction is not traced\n\
+         FindActivityFunction is not traced\n\
+         FindOffendersFunction is not traced\n\
          CloseIncidentFunction is not traced",
+    ),
+    (
+        "the firewall stands before both doors",
+        |s| remove(&mut s.crm.0["Resources"], "UserPoolFirewall"),
+        "WebAcl does not stand before the user pool",
+    ),
+    (
+        "the firewall stands before both doors",
+        |s| crm(s, "ApiFirewall")["WebACLArn"] = arn("OtherAcl"),
+        "WebAcl does not stand before the API's stage",
+    ),
+    (
+        "the firewall stands before both doors",
+        |s| crm(s, "WebAcl")["Rules"][1]["Action"] = json!({"Count": {}}),
+        "WebAcl does not block BlockedV6 before anything else",
+    ),
+    (
+        "the firewall stands before both doors",
+        |s| crm(s, "WebAcl")["Rules"][0]["Priority"] = json!(9),
+        "WebAcl does not block BlockedV4 before anything else",
+    ),
+    (
+        "the firewall stands before both doors",
+        |s| crm(s, "BlockedV6")["IPAddressVersion"] = json!("IPV4"),
+        "IpSetV6Arn is no set of IPV6 addresses",
+    ),
+    (
+        "the firewall stands before both doors",
+        |s| remove(&mut s.crm.0["Resources"], "BlockedV4"),
+        "IpSetV4Arn is no IP set of the template\n\
+         WebAcl does not block BlockedV6 before anything else",
+    ),
+    (
+        "the firewall stands before both doors",
+        |s| remove(&mut s.crm.0["Resources"], "WebAcl"),
+        "crm.yaml has 0 web ACLs, and not one",
+    ),
+    (
+        "the reference CRM speaks of what we take",
+        |s| s.crm.0["Outputs"]["UserPool"] = json!({"Value": "x"}),
+        "crm.yaml's output UserPool is no parameter of template.yaml",
     ),
 ];
 
@@ -1484,6 +1537,12 @@ fn redraw(sources: &mut Sources, name: &str, from: &str, to: &str) {
 /// The properties of a resource of the template.
 fn resource<'a>(sources: &'a mut Sources, id: &str) -> &'a mut Value {
     let Template(template) = &mut sources.template;
+    let properties = template["Resources"][id].get_mut("Properties");
+    properties.unwrap_or_else(|| panic!("no resource {id}"))
+}
+
+fn crm<'a>(sources: &'a mut Sources, id: &str) -> &'a mut Value {
+    let Template(template) = &mut sources.crm;
     let properties = template["Resources"][id].get_mut("Properties");
     properties.unwrap_or_else(|| panic!("no resource {id}"))
 }

@@ -469,3 +469,82 @@ fn pointers_below(name: &str, value: &Value) -> Vec<String> {
         .map(|pointer| format!("/{name}{pointer}"))
         .collect()
 }
+
+/// An attempt to sign in to the scenario's pool at minute `minute`, as it ended.
+fn sign_in(minute: u32, failed: bool) -> Value {
+    let mut event = event();
+    let time = format!("2026-02-03T04:{minute:02}:00Z");
+    event["source"] = json!("aws.cognito-idp");
+    event["time"] = json!(time);
+    event["detail"] = json!({
+        "eventVersion": "1.11", "eventID": format!("s-{minute}"), "eventName": "InitiateAuth",
+        "eventSource": "cognito-idp.amazonaws.com", "eventTime": time, "eventType": "AwsApiCall",
+        "awsRegion": "us-east-1", "recipientAccountId": "123456789012",
+        "sourceIPAddress": "203.0.113.7",
+        "userIdentity": {"type": "Unknown", "principalId": "Anonymous"},
+        "requestParameters": {"authFlow": "USER_PASSWORD_AUTH", "clientId": "7exampleclientid1234567890"},
+        "additionalEventData": {"sub": "11111111-2222-3333-4444-555555555555"},
+    });
+    if failed {
+        event["detail"]["errorCode"] = json!("NotAuthorizedException");
+        event["detail"]["errorMessage"] = json!("Incorrect username or password.");
+    }
+    event
+}
+
+#[test]
+fn a_sign_in_is_counted_alone_and_judged_in_its_set() {
+    let mut folder = Folder::of("sign-ins").holds("alone.json", sign_in(1, true));
+    for minute in 0..5 {
+        folder = folder.holds(&format!("set_guessed/{minute}.json"), sign_in(minute, true));
+    }
+    for minute in 0..4 {
+        folder = folder.holds(
+            &format!("set_mistyped/{minute}.json"),
+            sign_in(minute, minute < 3),
+        );
+    }
+    let ran = folder.judge(&["alone.json", "set_guessed", "set_mistyped"]);
+    assert_eq!(
+        ran.verdicts(),
+        [
+            "alone.json - count",
+            "set_guessed credential-attack respond",
+            "set_mistyped - count",
+        ]
+    );
+    assert_eq!((ran.code, ran.errors.as_str()), (0, ""));
+}
+
+/// What WAF logs of a request that it blocked for its `kind`.
+fn blocked(address: &str, kind: &str) -> Value {
+    json!({
+        "timestamp": 1_770_000_000_000_u64, "formatVersion": 1, "action": "BLOCK",
+        "terminatingRuleId": "rule", "terminatingRuleType": "REGULAR",
+        "terminatingRuleMatchDetails": [{"conditionType": kind, "location": "QUERY_STRING"}],
+        "httpRequest": {"clientIp": address, "country": "US", "headers": [], "uri": "/", "args": "",
+            "httpVersion": "HTTP/1.1", "httpMethod": "GET", "requestId": "r"},
+    })
+}
+
+#[test]
+fn what_the_firewall_logged_is_judged_by_whom_it_blames() {
+    let attack = blocked("203.0.113.9", "SQL_INJECTION");
+    let both = format!("{attack}\n{}\n", blocked("10.0.0.7", "XSS"));
+    let ran = Folder::of("waf")
+        .holds("a.json", &attack)
+        .holds("b.ndjson", both)
+        .holds("set_burst/1.json", &attack)
+        .holds("set_burst/2.json", blocked("10.0.0.7", "XSS"))
+        .judge(&["."]);
+    assert_eq!(
+        ran.verdicts(),
+        [
+            "./a.json api-attack respond",
+            "./b.ndjson#1 api-attack respond",
+            "./b.ndjson#2 - ignore",
+            "./set_burst api-attack respond",
+        ]
+    );
+    assert!(ran.lines[3].ends_with("203.0.113.9/32"), "{}", ran.lines[3]);
+}

@@ -9,6 +9,8 @@ use crate::Result;
 
 pub(crate) const REGION: &str = "eu-west-1";
 
+const WEB_ACL: &str = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/clinic/11111111-2222-3333-4444-555555555555";
+
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) worker: String,
@@ -120,6 +122,27 @@ impl Examples {
                 "incidentId": id, "from": incident["occurredAt"], "to": incident["discoveredAt"],
                 "tableArn": "arn:aws:dynamodb:eu-west-1:123456789012:table/Patients",
             }),
+            "find-sessions" => json!({
+                "incidentId": id, "actor": actor, "occurredAt": incident["occurredAt"],
+            }),
+            "tally-sign-ins" => json!({"signIn": {
+                "event": {"id": id, "name": "InitiateAuth"}, "occurredAt": incident["occurredAt"],
+                "userPool": "eu-west-1_ClinicPool", "network": "203.0.113.7", "outcome": "failed",
+            }}),
+            "block-ip" => json!({"incidentId": id, "networks": ["203.0.113.7"]}),
+            "sweep-blocks" => json!({}),
+            "disable-crm-user" => json!({
+                "incidentId": id, "userPool": "eu-west-1_ClinicPool",
+                "subject": "5f0e3b1a-9c47-4a55-8f0e-2b6c1d7e9f22",
+            }),
+            "find-activity" => json!({
+                "incidentId": id, "subject": "5f0e3b1a-9c47-4a55-8f0e-2b6c1d7e9f22",
+                "from": incident["occurredAt"], "to": incident["discoveredAt"],
+            }),
+            "find-offenders" => json!({
+                "incidentId": id, "webAcl": WEB_ACL,
+                "from": incident["occurredAt"], "to": incident["discoveredAt"],
+            }),
             "check-trails" => json!({"incidentId": id, "trailArn": trail, "heartbeat": true}),
             "record-baseline" => json!({
                 "incidentId": "example", "trailArn": trail, "request": request,
@@ -178,6 +201,17 @@ fn given(template: &Template, name: &str) -> Option<String> {
         "CiRoleArns" => "arn:aws:iam::123456789012:role/clinic-ci",
         "DistributionId" => "E2EXAMPLE",
         "PatientsTableArn" => "arn:aws:dynamodb:eu-west-1:123456789012:table/Patients",
+        "UserPoolId" => "eu-west-1_ClinicPool",
+        "WebAclArn" => WEB_ACL,
+        "IpSetV4Arn" => {
+            "arn:aws:wafv2:eu-west-1:123456789012:regional/ipset/v4/11111111-2222-3333-4444-555555555555"
+        }
+        "IpSetV6Arn" => {
+            "arn:aws:wafv2:eu-west-1:123456789012:regional/ipset/v6/11111111-2222-3333-4444-555555555555"
+        }
+        "DenyListTableName" => "clinic-deny-list",
+        "ApiLogGroupName" => "/aws/apigateway/clinic",
+        "WafLogGroupName" => "aws-waf-logs-clinic",
         "Quarantine" => "tourniquet-quarantine",
         "TrailLogsRoleArn" => "arn:aws:iam::123456789012:role/clinic-trail",
         "Ledger" => "tourniquet-ledger",

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tests::{
-    drills::{DRILLS, Drill},
+    drills::{DRILLS, Drill, LONG_DRILLS},
     judge,
     range::{Progress, Range, Result},
 };
@@ -22,8 +22,9 @@ Attacks a local AWS, and shows how the runbooks answer.
 Usage: cargo drill [OPTIONS] [NAME]...
        cargo drill judge [OPTIONS] PATH...
 
-Without a name, every drill is run. `judge` starts nothing: it says of events in files whether they
-would set off a runbook, and why (see `cargo drill judge --help`).
+Without a name, every drill is run, except `flood`, which takes minutes. `judge` starts nothing: it
+says of events in files whether they would set off a runbook, and why (see `cargo drill judge
+--help`).
 
 Options:
   --keep    leave the local AWS up afterwards, until Ctrl-C
@@ -47,11 +48,11 @@ impl Asked {
                 "--keep" => asked.keep = true,
                 "--list" => asked.list = true,
                 "--help" | "-h" => asked.help = true,
-                name if DRILLS.iter().any(|drill| drill.name == name) => {
+                name if every_drill().any(|drill| drill.name == name) => {
                     asked.names.insert(argument);
                 }
                 _ => {
-                    let names: Vec<_> = DRILLS.iter().map(|drill| drill.name).collect();
+                    let names: Vec<_> = every_drill().map(|drill| drill.name).collect();
                     return Err(format!(
                         "there is no drill and no option `{argument}`; the drills are:\n  {}",
                         names.join("\n  ")
@@ -63,10 +64,16 @@ impl Asked {
     }
 
     fn drills(&self) -> impl Iterator<Item = &'static Drill> {
+        let long = LONG_DRILLS.iter().filter(|_| !self.names.is_empty());
         DRILLS
             .iter()
+            .chain(long)
             .filter(|drill| self.names.is_empty() || self.names.contains(drill.name))
     }
+}
+
+fn every_drill() -> impl Iterator<Item = &'static Drill> {
+    DRILLS.iter().chain(LONG_DRILLS)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -88,7 +95,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if asked.list {
-        for drill in DRILLS {
+        for drill in every_drill() {
             println!("{:<28} {}", drill.name, drill.what);
         }
         return ExitCode::SUCCESS;
@@ -118,6 +125,7 @@ fn judge(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// Runs what was asked for, and answers how many drills failed.
 async fn drill(asked: &Asked) -> Result<usize> {
     let range = Range::start(&Progress::default()).await?;
+    println!("{}\n", Range::STAND_INS);
     let (mut passed, mut failed) = (0, 0);
     for drill in asked.drills() {
         match drill.perform(&range, &mut stdout()).await {

@@ -142,13 +142,23 @@ fn longest(template: &Template, name: &str) -> Option<String> {
         "DistributionId" => "E".repeat(14),
         "Ledger" | "Quarantine" => made(name),
         "Mode" => "observe".to_owned(),
+        "ApiAlarmNames" => vec!["a".repeat(40); 3].join(","),
+        "IpSetV4Arn" | "IpSetV6Arn" | "WebAclArn" => arn(
+            "wafv2",
+            &format!("regional/webacl/{}/{}", "w".repeat(32), "i".repeat(36)),
+        ),
+        "ProtectedSubjects" => vec!["s".repeat(36); 10].join(","),
+        "UserPoolClientIds" => vec!["c".repeat(26); 3].join(","),
+        "UserPoolId" => format!("ap-southeast-1_{}", "p".repeat(9)),
         "NeverBlockCidrs" => vec!["192.168.100.0/24"; 40].join(","),
         "Topic" => arn("sns", &made(name)),
         "PatientsTableArn" => arn("dynamodb", &format!("table/{}", "p".repeat(64))),
         "SiteBucketName" | "TrailBucketName" => "b".repeat(63),
         "TrailArn" => arn("cloudtrail", &format!("trail/{}", "t".repeat(32))),
         "TrailKeyArn" => arn("kms", &format!("key/{}", "k".repeat(36))),
-        "TrailLogGroupName" => "l".repeat(64),
+        "ApiLogGroupName" | "DenyListTableName" | "TrailLogGroupName" | "WafLogGroupName" => {
+            "l".repeat(64)
+        }
         "TrailLogsRoleArn" => "r".repeat(64),
         "UndeliveredEvents.Arn" => arn("sqs", &made("UndeliveredEvents")),
         _ => match &template.0["Parameters"][name]["Default"] {

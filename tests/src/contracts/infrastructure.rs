@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use incident::RESPONDER_ROLES;
 use serde_json::Value;
 
 use super::Project;
@@ -252,15 +253,10 @@ pub(super) fn ledger(project: &Project) -> Vec<String> {
 }
 
 /// `RESPONDER_ROLES`, by which the workers know whom they must never contain, names every role of
-/// the template and no other. A reference would make every function wait for its own role, so the
-/// setting spells the names out.
+/// the template and nothing else.
 pub(super) fn responder_roles(project: &Project) -> Vec<String> {
     let template = &project.template;
-    let setting = &template.0["Globals"]["Function"]["Environment"]["Variables"];
-    let Some(listed) = text(&setting["RESPONDER_ROLES"]) else {
-        return vec!["RESPONDER_ROLES is no text for every function".to_owned()];
-    };
-    let listed: BTreeSet<&str> = listed.split(',').collect();
+    let listed = BTreeSet::from(RESPONDER_ROLES);
     let mut roles = BTreeSet::new();
     let mut violations = Vec::new();
     for role in template.of_type("AWS::IAM::Role") {

@@ -20,12 +20,12 @@ struct BaselineRequest {
 }
 
 /// A runbook's example is an incident of that runbook; triage's is an event that starts one,
-/// and the heartbeat's is what a rule of the template sends by schedule.
+/// and that of a machine that keeps time is what a rule of the template sends by schedule.
 pub(super) fn are_real(runbook: &Runbook, project: &Project) -> Vec<String> {
     let input = &runbook.input;
     let fits = match runbook.name.as_str() {
         "triage" => is_answered(input),
-        "check-trails" => is_scheduled(input, project),
+        "check-trails" | "sweep-blocks" => is_scheduled(input, project),
         "record-baseline" => worker::parse::<BaselineRequest>(input)
             .map(|_| ())
             .map_err(|failure| failure.to_string()),
@@ -62,7 +62,9 @@ fn is_answered(event: &Value) -> Result<(), String> {
     let watch = Watch::from_settings(&settings).map_err(|why| why.to_string())?;
     match judge(event, &watch, &Facts::default(), occurred(event)) {
         Verdict::Respond { .. } => Ok(()),
-        Verdict::Escalate { reason, .. } | Verdict::Ignore { reason, .. } => Err(reason),
+        Verdict::Count { reason, .. }
+        | Verdict::Escalate { reason, .. }
+        | Verdict::Ignore { reason, .. } => Err(reason),
     }
 }
 

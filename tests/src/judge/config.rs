@@ -99,9 +99,7 @@ impl Config {
             }
         }
         let account = given.get(ACCOUNT).cloned().unwrap_or_default();
-        let mut config = Self { settings, account };
-        config.add_own_roles(template)?;
-        Ok(config)
+        Ok(Self { settings, account })
     }
 
     /// The settings, as from a worker's environment, with a name for the queue of undelivered events
@@ -114,16 +112,6 @@ impl Config {
             let stand_in = (name == "UNDELIVERED_EVENTS_ARN").then_some(&queue);
             self.settings.get(name).or(stand_in).cloned()
         })
-    }
-
-    /// The roles that the template names are the responder's, whichever others are.
-    fn add_own_roles(&mut self, template: &Template) -> Result<(), BadConfig> {
-        const ROLES: &str = "RESPONDER_ROLES";
-        let variables = &template.0["Globals"]["Function"]["Environment"]["Variables"];
-        let roles = template::text(&variables[ROLES]);
-        let roles = roles.ok_or_else(|| bad(ROLES, "of the template cannot be read"))?;
-        self.settings.insert(ROLES.to_owned(), roles);
-        Ok(())
     }
 }
 
@@ -219,11 +207,6 @@ mod tests {
             ConstraintDescription: must be an ARN
           Days: {Type: Number, Default: 365, MinValue: 1, MaxValue: 3653}
           SharedRoleArns: {Type: String, Default: none}
-        Globals:
-          Function:
-            Environment:
-              Variables:
-                RESPONDER_ROLES: a,b
         "#;
     const STACK: &str = r#""AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1",
         "AWS::StackName": "s", "#;
@@ -247,7 +230,6 @@ mod tests {
             ("DAYS", "30"),
             ("MODE", "observe"),
             ("PARTITION", "aws"),
-            ("RESPONDER_ROLES", "a,b"),
             ("SHARED_ROLE_ARNS", "a,b"),
             ("STACK_NAME", "s"),
             ("TRAIL_ARN", ""),
@@ -264,25 +246,6 @@ mod tests {
             (bare["DAYS"].as_str(), bare["SHARED_ROLE_ARNS"].as_str()),
             ("365", "none")
         );
-    }
-
-    #[test]
-    fn the_responder_has_the_roles_of_the_template_and_those_given() {
-        let role = "arn:aws:iam::123456789012:role";
-        let own = format!("{role}/tourniquet/s-a {role}/tourniquet/s-b");
-        for (given, expected) in [
-            (
-                format!(r#"["{role}/r", "{role}/q"]"#),
-                format!("{role}/r {role}/q {own}"),
-            ),
-            ("[]".to_owned(), own.clone()),
-            (r#""none""#.to_owned(), own),
-        ] {
-            let config = read(&format!(r#"{STACK} "ResponderRoleArns": {given}"#)).unwrap();
-            let roles = incident::responder_roles(&config.settings()).unwrap();
-            let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();
-            assert_eq!(roles.join(" "), expected, "{given}");
-        }
     }
 
     #[test]

@@ -3,33 +3,58 @@
 
 use std::{
     fs,
-    io::{self, Result},
+    io::{self, Read, Result},
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-/// Hands over the content of a file, or of every `*.json` in a folder and in those within it, in the
-/// order of their names; or why it cannot be read.
+/// What an unpacked message may have in bytes; a subscription's has 1 MiB at most when it is packed.
+const LARGEST_MESSAGE: u64 = 64 << 20;
+
+/// What is judged at once.
+pub(super) enum Contents {
+    /// A file's content.
+    File(Vec<u8>),
+    /// The content of every file of a folder that holds one attack.
+    Set(Vec<Vec<u8>>),
+}
+
+/// Hands over the content of a file, or of every `*.json` and `*.ndjson` in a folder and in those
+/// within it, in the order of their names, those of a folder `set_…` together; or why it cannot be
+/// read.
 pub(super) fn each(
     path: &Path,
-    visit: &mut impl FnMut(&Path, Result<Vec<u8>>) -> io::Result<()>,
+    visit: &mut impl FnMut(&Path, Result<Contents>) -> io::Result<()>,
 ) -> io::Result<()> {
     if !path.is_dir() {
-        return visit(path, fs::read(path));
+        return visit(path, fs::read(path).map(Contents::File));
     }
     let entries = match entries(path) {
         Ok(entries) => entries,
         Err(why) => return visit(path, Err(why)),
     };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.starts_with("set_") {
+        let files = entries.iter().filter(|entry| is_read(entry));
+        let contents: Result<_> = files.map(fs::read).collect();
+        return visit(path, contents.map(Contents::Set));
+    }
     for entry in entries {
         // A link to a folder may lead back here.
-        let is_folder = entry.is_dir() && !entry.is_symlink();
-        if is_folder || entry.is_file() && entry.extension().is_some_and(|kind| kind == "json") {
+        if entry.is_dir() && !entry.is_symlink() || is_read(&entry) {
             each(&entry, visit)?;
         }
     }
     Ok(())
+}
+
+fn is_read(entry: &Path) -> bool {
+    let kinds = ["json", "ndjson"];
+    let kind = entry.extension().and_then(|kind| kind.to_str());
+    entry.is_file() && kind.is_some_and(|kind| kinds.contains(&kind))
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -39,15 +64,31 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-/// What a file holds: one event, a list of them, or a log file of CloudTrail's.
+/// Whether it is a log record of WAF's.
+pub(super) fn is_of_waf(event: &Value) -> bool {
+    event["httpRequest"].is_object()
+}
+
+/// What a file holds: one event, a list of them, a log file of CloudTrail's, or log records of WAF's,
+/// also as CloudWatch Logs sends them to a subscription.
 ///
 /// # Errors
 /// When it is not JSON, or holds nothing.
 pub(super) fn events(content: &[u8]) -> std::result::Result<Vec<Value>, String> {
     let text = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let document = serde_json::from_slice(text).map_err(|why| format!("not JSON ({why})"))?;
+    let document = match serde_json::from_slice(text) {
+        Ok(document) => document,
+        Err(why) => match lines(text) {
+            Some(records) => records.into(),
+            None => return Err(format!("not JSON ({why})")),
+        },
+    };
     let events = match document {
         Value::Array(events) => events,
+        Value::Object(log) if log.contains_key("awslogs") => {
+            let sent = log["awslogs"]["data"].as_str().and_then(subscription);
+            sent.ok_or("holds no message of CloudWatch Logs that can be read")?
+        }
         Value::Object(mut log) => match log.remove("Records") {
             Some(Value::Array(records)) => records,
             Some(other) => {
@@ -62,6 +103,23 @@ pub(super) fn events(content: &[u8]) -> std::result::Result<Vec<Value>, String> 
         return Err("holds no event".to_owned());
     }
     Ok(events)
+}
+
+/// Log records of WAF's, one on each line.
+fn lines(text: &[u8]) -> Option<Vec<Value>> {
+    let records = find_offenders::records(std::str::from_utf8(text).ok()?).ok()?;
+    (!records.is_empty() && records.iter().all(is_of_waf)).then_some(records)
+}
+
+/// What CloudWatch Logs sends to a subscription: gzip within base64.
+fn subscription(data: &str) -> Option<Vec<Value>> {
+    let packed = STANDARD.decode(data).ok()?;
+    let mut text = String::new();
+    let unpacked = GzDecoder::new(packed.as_slice()).take(LARGEST_MESSAGE);
+    io::BufReader::new(unpacked)
+        .read_to_string(&mut text)
+        .ok()?;
+    find_offenders::records(&text).ok()
 }
 
 /// The event as EventBridge delivers it; around a bare record of CloudTrail's, the envelope is made.

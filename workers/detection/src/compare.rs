@@ -211,7 +211,8 @@ fn compare(
             types::RuleState::Enabled | types::RuleState::EnabledWithAllCloudtrailManagementEvents
         )
     );
-    let deaf = enabled && rule.takes_reads && described.state() != Some(&rule.state());
+    // To enable it would not be enough: it has to be put with its state.
+    let deaf = rule.takes_reads && described.state() != Some(&rule.state());
     let changed = deaf || pattern != rule.pattern || schedule != rule.schedule.as_deref();
     let astray = !target.is_some_and(|target| rule.target.is(target));
     let differences: Vec<_> = [
@@ -415,8 +416,14 @@ mod tests {
         let target = rule.target.to_sdk().unwrap();
         let mut deaf = described(&rule);
         deaf.state = Some(RuleState::Enabled);
-        let drift = compare(&rule, &deaf, &[target]).unwrap();
+        let drift = compare(&rule, &deaf, std::slice::from_ref(&target)).unwrap();
         assert_eq!(drift.differences, [Difference::Changed]);
+        deaf.state = Some(RuleState::Disabled);
+        let drift = compare(&rule, &deaf, &[target]).unwrap();
+        assert_eq!(
+            drift.differences,
+            [Difference::Disabled, Difference::Changed]
+        );
     }
 
     #[test]

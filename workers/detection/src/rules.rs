@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 pub const DEPLOYED: &str = include_str!("rules.json");
 
 /// The template's parameters that rules refer to, and their settings; `none` where one is not given.
-const PARAMETERS: [(&str, &str); 6] = [
+const PARAMETERS: [(&str, &str); 7] = [
+    ("ApiAlarmNames", "API_ALARM_NAMES"),
     ("TrailBucketName", "TRAIL_BUCKET_NAME"),
     ("SiteBucketName", "SITE_BUCKET_NAME"),
     ("PatientsTableArn", "PATIENTS_TABLE_ARN"),

@@ -288,6 +288,10 @@ fn facts(incident: &Incident, ours: &[IpNet]) -> Vec<String> {
             lines.push(row("Contain", &format!("the whole principal: {reason}")));
         }
         Containment::Session { reason } => lines.push(row("Contain", reason.as_str())),
+        Containment::None { .. } if incident.runbook.answers_strangers() => lines.push(row(
+            "Contain",
+            "by address at the firewall; nobody in this account is behind it",
+        )),
         Containment::None { reason, by_hand } => {
             lines.push(row("Contain", &format!("NOT CONTAINED: {reason}")));
             lines.push(row("By hand", by_hand.as_str()));

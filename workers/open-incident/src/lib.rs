@@ -22,7 +22,7 @@ use aws_config::SdkConfig;
 use incident::{
     Accomplice, Actor, Arn, BucketName, Containment, EventRef, Incident, IncidentId, Mode,
     Principal, Runbook, Settings, Severity, Source, TableArn, Target, Text, Tiers, TrailArn,
-    written,
+    UserPoolId, WebAclArn, written,
 };
 use jiff::Timestamp;
 use ledger::{Budget, Claim, Claimant, Ledger};
@@ -154,11 +154,13 @@ struct Watched {
     trail: Option<TrailArn>,
     site: Option<BucketName>,
     patients: Option<TableArn>,
+    user_pool: Option<UserPoolId>,
+    web_acl: Option<WebAclArn>,
 }
 
 impl OpenIncident {
     /// Builds the worker from `MODE`, `TRAIL_ARN`, `SITE_BUCKET_NAME`, `PATIENTS_TABLE_ARN`,
-    /// `MAX_PRINCIPALS_PER_HOUR`, `LEDGER_TABLE` and what [`Tiers::from_settings`] reads.
+    /// `USER_POOL_ID`, `WEB_ACL_ARN`, `MAX_PRINCIPALS_PER_HOUR`, `LEDGER_TABLE` and what [`Tiers::from_settings`] reads.
     ///
     /// # Errors
     /// Names the setting that is missing or does not parse.
@@ -173,6 +175,8 @@ impl OpenIncident {
                 trail: settings.optional("TRAIL_ARN")?,
                 site: settings.optional("SITE_BUCKET_NAME")?,
                 patients: settings.optional("PATIENTS_TABLE_ARN")?,
+                user_pool: settings.optional("USER_POOL_ID")?,
+                web_acl: settings.optional("WEB_ACL_ARN")?,
             },
             max_principals_per_hour: settings.required("MAX_PRINCIPALS_PER_HOUR")?,
             now: Timestamp::now,
@@ -406,6 +410,45 @@ impl Watched {
                     .map(|arn| Target::Principal { arn })
                     .ok_or_else(|| refused("a grant, or a user or role")),
             },
+            Runbook::CredentialAttack => {
+                let watched = self.user_pool.as_ref();
+                let watched = watched.ok_or_else(|| unwatched("user pool", "UserPoolId"))?;
+                let refused = || refused(&format!("sign-in to user pool {watched}"));
+                let given = given.ok_or_else(refused)?;
+                let Target::SignIns {
+                    user_pool,
+                    subject,
+                    networks,
+                    compromised,
+                } = &given
+                else {
+                    return Err(refused());
+                };
+                let most = Target::MOST_NETWORKS;
+                if user_pool != watched {
+                    return Err(refused());
+                }
+                if *compromised && subject.is_none() {
+                    return Err(invalid(
+                        "target.subject",
+                        "whose account is to be disabled?",
+                    ));
+                }
+                if networks.len() > most {
+                    return Err(invalid("target.networks", &format!("give at most {most}")));
+                }
+                Ok(given)
+            }
+            Runbook::ApiAttack => {
+                let arn = self.web_acl.clone();
+                let arn = arn.ok_or_else(|| unwatched("web ACL", "WebAclArn"))?;
+                let watched = Target::WebAcl { arn };
+                match given {
+                    None => Ok(watched),
+                    Some(given) if given == watched => Ok(watched),
+                    Some(_) => Err(refused(&watched.to_string())),
+                }
+            }
         }
     }
 }
@@ -433,6 +476,8 @@ mod tests {
 
     const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic";
     const PATIENTS: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/Patients";
+    const SUBJECT: &str = "5f0e3b1a-9c47-4a55-8f0e-2b6c1d7e9f22";
+    const WEB_ACL: &str = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/clinic/11111111-2222-3333-4444-555555555555";
     const EVE: &str = "arn:aws:iam::123456789012:user/eve";
 
     fn worker(ledger: &[&Rule], states: &[&Rule]) -> OpenIncident {
@@ -457,6 +502,8 @@ mod tests {
                 trail: Some(TRAIL.parse().unwrap()),
                 site: Some("clinic-site".parse().unwrap()),
                 patients: Some(PATIENTS.parse().unwrap()),
+                user_pool: Some("eu-west-1_ClinicPool".parse().unwrap()),
+                web_acl: Some(WEB_ACL.parse().unwrap()),
             },
             max_principals_per_hour: 2,
             now: || "2026-11-25T03:13:00Z".parse().unwrap(),
@@ -657,7 +704,7 @@ mod tests {
         `incident.actor`: give an actor, a target, or both
         `incident.actor`: expected the ARN of a user, a role or a role session
         `incident.actor`: expected an ARN like arn:partition:service:region:account:resource
-        `incident.runbook`: expected one of `cloudtrail-disabled`, `site-vandalism`, `honey-token`, `patient-data-access`, `privilege-escalation`
+        `incident.runbook`: expected one of `cloudtrail-disabled`, `site-vandalism`, `honey-token`, `patient-data-access`, `privilege-escalation`, `credential-attack`, `api-attack`
         `incident.target`: cloudtrail-disabled answers for trail arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
         `incident.target`: cloudtrail-disabled answers for trail arn:aws:cloudtrail:eu-west-1:123456789012:trail/clinic
         `incident.target`: expected a target, or its ARN
@@ -672,6 +719,13 @@ mod tests {
     async fn a_runbook_repairs_what_it_is_for_and_nothing_else() {
         let object = |bucket: &str| json!({"kind": "object", "bucket": bucket, "key": "a b.html"});
         let grant = json!({"kind": "grant", "grant": {"kind": "access-key", "user": EVE}});
+        let taken = |pool: &str, subject: &Value| {
+            let mut target = json!({"kind": "sign-ins", "userPool": pool, "compromised": true});
+            if !subject.is_null() {
+                target["subject"] = subject.clone();
+            }
+            target
+        };
         let mut targets = Vec::new();
         for (runbook, target) in [
             ("site-vandalism", json!(null)),
@@ -695,6 +749,23 @@ mod tests {
             ("privilege-escalation", json!(null)),
             ("privilege-escalation", grant),
             ("privilege-escalation", json!(PATIENTS)),
+            ("credential-attack", json!(null)),
+            (
+                "credential-attack",
+                taken("eu-west-1_ClinicPool", &json!(SUBJECT)),
+            ),
+            (
+                "credential-attack",
+                taken("eu-west-1_ClinicPool", &json!(null)),
+            ),
+            (
+                "credential-attack",
+                taken("eu-west-1_Other", &json!(SUBJECT)),
+            ),
+            ("credential-attack", json!(PATIENTS)),
+            ("api-attack", json!(null)),
+            ("api-attack", json!(WEB_ACL)),
+            ("api-attack", json!(WEB_ACL.replace("clinic", "other"))),
         ] {
             let mut short = json!({"actor": EVE, "reason": "seen"});
             if !target.is_null() {
@@ -724,6 +795,14 @@ mod tests {
         privilege-escalation: {"kind":"principal","arn":"arn:aws:iam::123456789012:user/eve"}
         privilege-escalation: {"kind":"grant","grant":{"kind":"access-key","user":"arn:aws:iam::123456789012:user/eve"}}
         privilege-escalation: `incident.target`: privilege-escalation answers for a grant, or a user or role
+        credential-attack: `incident.target`: credential-attack answers for sign-in to user pool eu-west-1_ClinicPool
+        credential-attack: {"kind":"sign-ins","userPool":"eu-west-1_ClinicPool","subject":"5f0e3b1a-9c47-4a55-8f0e-2b6c1d7e9f22","compromised":true}
+        credential-attack: `incident.target.subject`: whose account is to be disabled?
+        credential-attack: `incident.target`: credential-attack answers for sign-in to user pool eu-west-1_ClinicPool
+        credential-attack: `incident.target`: credential-attack answers for sign-in to user pool eu-west-1_ClinicPool
+        api-attack: {"kind":"web-acl","arn":"arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/clinic/11111111-2222-3333-4444-555555555555"}
+        api-attack: {"kind":"web-acl","arn":"arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/clinic/11111111-2222-3333-4444-555555555555"}
+        api-attack: `incident.target`: api-attack answers for web ACL arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/clinic/11111111-2222-3333-4444-555555555555
         "#);
     }
 

@@ -39,7 +39,6 @@ impl Aws {
                 "DENY_POLICY_ARN" => DENY,
                 "BREAK_GLASS_ARNS" => "arn:aws:iam::123456789012:user/glass",
                 "OPERATOR_ROLE_ARNS" => "arn:aws:iam::123456789012:role/operator",
-                "RESPONDER_ROLES" => "deny-all-policy",
                 "WORKLOAD_ROLE_ARNS" => CRM,
                 "SHARED_ROLE_ARNS" => "arn:aws:iam::123456789012:role/deploy",
                 _ => return None,
