@@ -395,6 +395,29 @@ mod tests {
     }
 
     #[test]
+    fn of_an_account_that_was_only_attacked_a_reset_is_offered() {
+        let incident = include_str!("../../../state-machines/credential-attack.input.json");
+        let mut incident: Value = serde_json::from_str(incident).unwrap();
+        assert!(!text(&payload("opened", "incident", &incident)).contains("Offer:"));
+        incident["target"]["compromised"] = json!(false);
+        insta::assert_snapshot!(text(&payload("opened", "incident", &incident)), @"
+        [CRITICAL] somebody signed in to an account of the CRM after 9 wrong passwords from 3 networks
+
+        Event:     InitiateAuth, id 9a7d1c52-4b0e-4f7e-8a35-0c2f6a1b7d44
+        When:      2026-11-25T03:12:40Z, discovered 6 s later
+        Who:       nobody known (a stranger at the sign-in, who has no identity in this account), from 203.0.113.7
+        Target:    user 5f0e3b1a-9c47-4a55-8f0e-2b6c1d7e9f22 of user pool eu-west-1_ClinicPool
+        Offer:     the account stays as it is. If its owner wants a new password: aws cognito-idp admin-reset-user-password --user-pool-id eu-west-1_ClinicPool --username 5f0e3b1a-9c47-4a55-8f0e-2b6c1d7e9f22
+        Contain:   by address at the firewall; nobody in this account is behind it
+
+        The runbook credential-attack is at work. You are told again when it ends.
+
+        Incident:  i-1
+        Execution: https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:123456789012:execution:cloudtrail-disabled:i-1
+        ");
+    }
+
+    #[test]
     fn an_outcome_says_first_what_is_left() {
         let closing = json!({
             "contained": false,

@@ -1,6 +1,8 @@
 //! What is said.
 
-use incident::{Actor, Arn, Closing, Containment, Escalation, Incident, Severity, Source, cut};
+use incident::{
+    Actor, Arn, Closing, Containment, Escalation, Incident, Severity, Source, Target, cut,
+};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -283,6 +285,21 @@ fn facts(incident: &Incident, ours: &[IpNet]) -> Vec<String> {
         ));
     }
     lines.push(row("Target", &incident.target.to_string()));
+    if let Target::SignIns {
+        user_pool,
+        subject: Some(subject),
+        compromised: false,
+        ..
+    } = &incident.target
+    {
+        lines.push(row(
+            "Offer",
+            &format!(
+                "the account stays as it is. If its owner wants a new password: aws cognito-idp \
+                 admin-reset-user-password --user-pool-id {user_pool} --username {subject}"
+            ),
+        ));
+    }
     match &incident.containment {
         Containment::Principal { reason } => {
             lines.push(row("Contain", &format!("the whole principal: {reason}")));
