@@ -51,7 +51,7 @@ impl Range {
         Ok((set.addresses, found.lock_token.unwrap_or_default()))
     }
 
-    /// Has the firewall's samples show a request that a rule blocked, from each address.
+    /// Has the firewall's samples show ten requests that a rule blocked, from each address.
     pub(crate) fn sample_attacks(&self, metric: &str, addresses: &[&str]) -> Result<()> {
         let now = Timestamp::now().as_second();
         let request = |address: &&str| {
@@ -60,10 +60,13 @@ impl Range {
                     "ClientIP": address, "Country": "US", "URI": "/v1/patients", "Method": "GET",
                     "HTTPVersion": "HTTP/1.1", "Headers": [],
                 },
-                "Weight": 12, "Timestamp": now, "Action": "BLOCK",
+                "Weight": 1, "Timestamp": now, "Action": "BLOCK",
             })
         };
-        let requests: Vec<_> = addresses.iter().map(request).collect();
+        let requests: Vec<_> = addresses
+            .iter()
+            .flat_map(|address| std::iter::repeat_n(request(address), 10))
+            .collect();
         self.emulator.sample(&json!({ metric: requests }))
     }
 

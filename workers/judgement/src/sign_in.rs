@@ -56,15 +56,15 @@ impl SignIns {
         }
     }
 
-    /// Where an attempt came from. Of several addresses the first that can be somebody's out there:
-    /// the others are proxies between them and AWS.
+    /// Where an attempt came from. Of several addresses the last that can be somebody's out there: those
+    /// before it are what the client itself may have written.
     fn network(&self, source: &Value) -> Option<Network> {
         let networks = addresses(source.as_str()?).into_iter().map(Network::of);
         let networks: Vec<_> = networks.collect();
         let somebodys = |network: &&Network| {
             self.never_block.is_own(network) || self.never_block.refusal(network).is_none()
         };
-        let found = networks.iter().find(somebodys).or(networks.first());
+        let found = networks.iter().rfind(somebodys).or(networks.last());
         found.copied()
     }
 }
@@ -180,8 +180,11 @@ fn is_refresh(flow: Option<&str>) -> bool {
 fn failed(error: &CallError) -> Result<Outcome, &'static str> {
     let message = error.message.to_lowercase();
     match error.code.as_str() {
-        // The same code says that the user is disabled, or that a session has ended. The lock-out,
-        // "Password attempts exceeded", is one more guess.
+        // The same code says that the user is disabled, or that a session has ended. Whoever is locked
+        // out tries nothing, and may be the owner, whom somebody else's guesses locked out.
+        "NotAuthorizedException" if message.contains("attempts exceeded") => {
+            Err("locked out: no password was tried")
+        }
         "NotAuthorizedException" if message.contains("expired") => Err("its time was over"),
         "NotAuthorizedException" if !message.is_empty() && !message.contains("password") => {
             Err("refused, and not for a wrong password")

@@ -117,8 +117,7 @@ fn answered(
     reason: &str,
     now: Timestamp,
 ) -> Verdict {
-    let id = event["id"].as_str().unwrap_or_default();
-    let Some(incident_id) = IncidentId::of_event(id) else {
+    let Some(incident_id) = incident_id(event, runbook, now) else {
         return told(event, watch, Severity::High, reason, now);
     };
     if event["replay-name"].is_string() {
@@ -146,6 +145,16 @@ fn answered(
             dry_run: watch.mode == Mode::Observe,
         }),
     }
+}
+
+/// One attack on the API sets off several alarms, and each of them again and again: what its runbook
+/// does for a quarter of an hour is done once in half an hour.
+fn incident_id(event: &Value, runbook: Runbook, now: Timestamp) -> Option<IncidentId> {
+    if runbook == Runbook::ApiAttack {
+        let half_hour = occurred(event, now).as_second().div_euclid(1_800);
+        return IncidentId::of_event(&format!("api-attack-{half_hour}"));
+    }
+    IncidentId::of_event(event["id"].as_str().unwrap_or_default())
 }
 
 fn costly(event: &Value, watch: &Watch, now: Timestamp) -> Verdict {

@@ -191,21 +191,23 @@ impl Ledger {
         }
     }
 
-    /// Counts `attack` among those of a pool that are answered in the window that begins at `from` and
-    /// lasts `window`, unless `most` others are there already. One counted already counts once.
+    /// Counts `attack` among those of a pool that are answered within a `scope`, in the window that
+    /// begins at `from` and lasts `window`, unless `most` others are there already. One counted already
+    /// counts once.
     ///
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn admit_attack(
         &self,
         user_pool: &UserPoolId,
+        scope: &str,
         from: Timestamp,
         window: SignedDuration,
         attack: &str,
         most: usize,
     ) -> Result<bool, Failure> {
         let until = from.checked_add(window * 2).unwrap_or(Timestamp::MAX);
-        let pool = format!("sign-ins#{user_pool}/answered");
+        let pool = format!("sign-ins#{user_pool}/answered/{scope}");
         let update = self
             .client
             .update_item()
@@ -457,7 +459,7 @@ mod tests {
             .match_requests(|request| {
                 let values = request.expression_attribute_values().unwrap();
                 let key = request.key().unwrap();
-                key["pk"].as_s().unwrap() == "sign-ins#eu-west-1_ClinicPool/answered"
+                key["pk"].as_s().unwrap() == "sign-ins#eu-west-1_ClinicPool/answered/pool"
                     && key["sk"].as_s().unwrap() == "2026-11-25T03:00:00.000000000Z"
                     && values[":attacks"].as_ss().unwrap() == &["sign-in-1"]
                     && values[":most"].as_n().unwrap() == "20"
@@ -472,7 +474,8 @@ mod tests {
         let ledger = ledger(&[&admitted, &full]);
         let (pool, window) = (of_anna().user_pool, SignedDuration::from_mins(15));
         for is_admitted in [true, false] {
-            let admitted = ledger.admit_attack(&pool, at("03:00:00"), window, "sign-in-1", 20);
+            let admitted =
+                ledger.admit_attack(&pool, "pool", at("03:00:00"), window, "sign-in-1", 20);
             assert_eq!(admitted.await.unwrap(), is_admitted);
         }
     }
@@ -500,7 +503,7 @@ mod tests {
                 .err(),
             ledger.attempts(&series, now, now, 9).await.err(),
             ledger
-                .admit_attack(&series.user_pool, now, window, "sign-in-1", 20)
+                .admit_attack(&series.user_pool, "pool", now, window, "sign-in-1", 20)
                 .await
                 .err(),
         ];

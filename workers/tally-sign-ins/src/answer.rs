@@ -1,9 +1,10 @@
 //! What is done about an attack.
 
 use incident::{
-    Actor, Escalation, Incident, IncidentId, Mode, Network, Runbook, Severity, SignIn, Source,
-    Target, Text, Tiers,
+    Actor, Escalation, Family, Incident, IncidentId, Mode, Network, Runbook, Severity, SignIn,
+    Source, Target, Text, Tiers,
 };
+use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use judgement::Verdict;
 use sha2::{Digest, Sha256};
@@ -22,6 +23,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) sign_in: &'a SignIn,
     /// The gravest first; never empty.
     pub(crate) found: Vec<Found>,
+    /// Whether one more account may be disabled.
+    pub(crate) disables: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -117,7 +120,7 @@ impl Answer<'_> {
                 user_pool: self.sign_in.user_pool.clone(),
                 subject: subject.clone(),
                 networks: self.networks(),
-                compromised: pattern.is_success() && subject.is_some(),
+                compromised: pattern.is_success() && subject.is_some() && self.disables,
             },
             remedy: self.remedy().map(|remedy| Text::cut(&remedy)),
             dry_run: self.mode == Mode::Observe,
@@ -127,6 +130,21 @@ impl Answer<'_> {
             incident_id,
             incident: Box::new(incident),
         }
+    }
+
+    /// What the first network of the attack is part of, by which attackers get addresses: a /24 of
+    /// IPv4, a /48 of IPv6.
+    pub(crate) fn wider(&self) -> String {
+        let networks = self.found.iter().flat_map(|found| &found.networks);
+        let wider = networks.filter_map(|network| {
+            let length = match network.family() {
+                Family::V4 => 24,
+                Family::V6 => 48,
+            };
+            IpNet::new(network.address(), length).ok()
+        });
+        let first = wider.map(|net| net.trunc().to_string()).next();
+        first.unwrap_or_else(|| "nowhere".to_owned())
     }
 
     /// What is told when more is attacked at once than is answered one by one.
@@ -192,6 +210,13 @@ impl Answer<'_> {
         let mut successes = successes.filter(|finding| finding.pattern.is_success());
         let first = successes.next()?;
         let mut left = Vec::new();
+        if !self.disables {
+            left.push(format!(
+                "{} accounts were disabled within the hour, which is the limit (MaxAccountsPerHour): if \
+                 this one was taken over too, start this runbook with compromised true",
+                self.thresholds.accounts_per_hour
+            ));
+        }
         if first.subject.is_none() {
             let event = &self.sign_in.event.id;
             left.push(format!(
@@ -248,8 +273,8 @@ impl Finding {
                 self.attempts
             ),
             Pattern::Doubtful => format!(
-                "somebody signed in to an account of the CRM from where it never signed in before, after \
-                 {wrong} {from} within {day}: it may be its owner"
+                "somebody signed in to an account of the CRM after {wrong} {from} within {day}: it may be \
+                 its owner"
             ),
             Pattern::NewPlace => "somebody signed in to an account of the CRM".to_owned(),
         };

@@ -37,6 +37,7 @@ pub(crate) trait Book {
     async fn admit_attack(
         &self,
         user_pool: &UserPoolId,
+        scope: &str,
         from: Timestamp,
         window: SignedDuration,
         attack: &str,
@@ -81,12 +82,13 @@ impl Book for Ledger {
     async fn admit_attack(
         &self,
         user_pool: &UserPoolId,
+        scope: &str,
         from: Timestamp,
         window: SignedDuration,
         attack: &str,
         most: usize,
     ) -> Result<bool, Failure> {
-        Ledger::admit_attack(self, user_pool, from, window, attack, most).await
+        Ledger::admit_attack(self, user_pool, scope, from, window, attack, most).await
     }
 }
 
@@ -153,13 +155,16 @@ impl Book for Memory {
     async fn admit_attack(
         &self,
         user_pool: &UserPoolId,
+        scope: &str,
         from: Timestamp,
         _window: SignedDuration,
         attack: &str,
         most: usize,
     ) -> Result<bool, Failure> {
         let mut admitted = self.admitted.borrow_mut();
-        let attacks = admitted.entry((user_pool.to_string(), from)).or_default();
+        let attacks = admitted
+            .entry((format!("{user_pool}/{scope}"), from))
+            .or_default();
         let is_known = attacks.iter().any(|known| known == attack);
         let is_admitted = is_known || attacks.len() < most;
         if is_admitted && !is_known {

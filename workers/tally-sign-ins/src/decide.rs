@@ -64,8 +64,7 @@ pub enum Pattern {
     Untold,
     /// An account signed in from a country it never signed in from.
     NewPlace,
-    /// An account that is guessed at slowly signed in from where it never signed in from, nor was
-    /// guessed at: it may be its owner.
+    /// An account that was guessed at signed in, and it may have been its owner.
     Doubtful,
 }
 
@@ -348,21 +347,28 @@ impl SignedIn {
     }
 
     /// Whether the password was guessed: the sign-in came from where it was guessed at or, right after
-    /// a quick attack, from where the account is not at home. A slow one goes on for a day, in which
-    /// its owner may be anywhere: to take them for the thief would let a stranger lock them out, so
-    /// people are asked.
+    /// a quick attack, from where the account is not at home.
+    ///
+    /// Elsewhere its owner may have signed in, and to take them for the thief would let a stranger lock
+    /// them out, so people are asked: within a day of slow guessing, on the clinic's own network, where
+    /// owner and guesser have one address, and through a server, which shows its own.
     fn guessed(&self, thresholds: &Thresholds) -> Option<(Pattern, Vec<&Attempt>)> {
         let (attack, is_quick) = self.attack(thresholds)?;
         let since = attack.first()?.at;
-        let from_here = |one: &&&Attempt| one.network == self.attempt.network;
+        let never_block = &thresholds.never_block;
+        let network = self.attempt.network;
+        let tells = network.is_some_and(|network| !never_block.is_own(&network));
+        let from_here = |one: &&&Attempt| tells && one.network == network;
         let tried = attack.iter().filter(from_here).count();
-        let is_stranger = !self.is_home(&thresholds.never_block, since);
+        let is_stranger = tells && !self.is_home(never_block, since);
         let is_guess =
             tried >= TOOK_PART || self.is_abroad() || is_stranger && (is_quick || tried > 0);
+        let tried_here = attack.iter().filter(|one| one.network == network).count();
+        let is_doubtful = is_stranger || !tells && tried_here >= TOOK_PART;
         if is_guess {
             Some((Pattern::TakenOver, attack))
         } else {
-            is_stranger.then_some((Pattern::Doubtful, attack))
+            is_doubtful.then_some((Pattern::Doubtful, attack))
         }
     }
 

@@ -241,27 +241,44 @@ impl<B: Book> Tally<B> {
             let networks = self.networks(sign_in, &finding).await?;
             Ok::<_, Failure>(Found { finding, networks })
         });
-        let answer = Answer {
+        let mut answer = Answer {
             thresholds: &self.thresholds,
             tiers: &self.tiers,
             mode: self.mode,
             sign_in,
             found: try_join_all(found).await?,
+            disables: true,
             now,
         };
-        let Some(attack) = answer
-            .id()
-            .filter(|_| !answer.is_urgent() && !answer.is_our_own())
-        else {
+        let Some(attack) = answer.id().filter(|_| !answer.is_our_own()) else {
             return Ok(answer.verdict());
         };
-        let window = self.thresholds.window;
-        let begin = begin(sign_in.occurred_at, window);
-        let most = self.thresholds.at_once;
-        let pool = &sign_in.user_pool;
-        let attack = attack.as_str();
-        let admitted = self.book.admit_attack(pool, begin, window, attack, most);
-        Ok(if admitted.await? {
+        let Thresholds {
+            window,
+            at_once,
+            accounts_per_hour,
+            ..
+        } = self.thresholds;
+        let admits = |scope: String, window, most| {
+            let begin = begin(sign_in.occurred_at, window);
+            let (pool, attack) = (&sign_in.user_pool, attack.as_str());
+            async move {
+                let book = &self.book;
+                book.admit_attack(pool, &scope, begin, window, attack, most)
+                    .await
+            }
+        };
+        if answer.is_urgent() {
+            // Whoever makes many sign-ins look like break-ins would have us lock the hospital out.
+            let hour = SignedDuration::from_hours(1);
+            answer.disables = admits("disabled".to_owned(), hour, accounts_per_hour).await?;
+            return Ok(answer.verdict());
+        }
+        // One wider network cannot use up what is left for all others.
+        let wider = answer.wider();
+        let admitted = admits(wider, window, at_once).await?
+            && admits("all".to_owned(), window, at_once * 10).await?;
+        Ok(if admitted {
             answer.verdict()
         } else {
             answer.too_many()

@@ -34,8 +34,11 @@ pub struct Thresholds {
     pub slow_account: usize,
     /// Failures from one network within a day.
     pub slow_network: usize,
-    /// Attacks that are answered within one window; of more, people are told.
+    /// Attacks from one wider network that are answered within one window, and a tenth of those that
+    /// are answered in all; of more, people are told.
     pub at_once: usize,
+    /// Accounts that are disabled within an hour; of more, people are told.
+    pub accounts_per_hour: usize,
     /// What is never blocked.
     pub never_block: NeverBlock,
 }
@@ -71,7 +74,8 @@ impl FromStr for Minutes {
 impl Thresholds {
     /// Reads `SIGN_IN_WINDOW_MINUTES` (15 where it is not set), `ACCOUNT_FAILURES` (5),
     /// `SPRAY_FAILURES` (10), `UNKNOWN_USER_FAILURES` (50), `SLOW_ACCOUNT_FAILURES` (20),
-    /// `SLOW_NETWORK_FAILURES` (100), `SIGN_IN_ATTACKS_AT_ONCE` (20) and `NEVER_BLOCK_CIDRS`.
+    /// `SLOW_NETWORK_FAILURES` (100), `SIGN_IN_ATTACKS_AT_ONCE` (20), `MAX_ACCOUNTS_PER_HOUR` (5) and
+    /// `NEVER_BLOCK_CIDRS`.
     ///
     /// # Errors
     /// Names the setting that does not parse.
@@ -92,6 +96,7 @@ impl Thresholds {
             slow_account: attempts("SLOW_ACCOUNT_FAILURES", 20)?,
             slow_network: attempts("SLOW_NETWORK_FAILURES", 100)?,
             at_once: attempts("SIGN_IN_ATTACKS_AT_ONCE", 20)?,
+            accounts_per_hour: attempts("MAX_ACCOUNTS_PER_HOUR", 5)?,
             never_block: NeverBlock::from_settings(settings)?,
         })
     }

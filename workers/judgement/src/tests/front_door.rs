@@ -94,6 +94,24 @@ fn an_alarm_of_an_attack_on_the_api_starts_the_search_for_offenders() {
 }
 
 #[test]
+fn several_alarms_within_half_an_hour_are_one_incident() {
+    let incident = |name: &str, time: &str| {
+        let mut event = alarm(name, json!({}));
+        event["time"] = json!(time);
+        match judged(&event) {
+            Verdict::Respond { incident_id, .. } => incident_id.to_string(),
+            other => line(other),
+        }
+    };
+    let first = incident("guard-api-attacked-rate", "2026-11-25T03:02:00Z");
+    assert_eq!(incident("clinic waf", "2026-11-25T03:29:59Z"), first);
+    assert_ne!(
+        incident("guard-api-attacked-rate", "2026-11-25T03:30:00Z"),
+        first
+    );
+}
+
+#[test]
 fn only_the_change_to_alarm_is_one_whoever_may_hear_it() {
     let with = |changes| line(judged(&alarm("clinic-api", changes)));
     let mut replayed = alarm("clinic-api", json!({}));

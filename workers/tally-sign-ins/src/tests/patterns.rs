@@ -245,7 +245,7 @@ fn whoever_is_guessed_at_slowly_and_signs_in_elsewhere_keeps_the_account() {
     attack.push(succeeded(anna(), address(70), at(20 * 60, 0)));
     insta::assert_snapshot!(told(&rehearsal(), &attack), @"
     high: 20 wrong passwords or codes for one account of the CRM within 24 hours, from 20 networks: 000000000001, 20 networks
-    high: somebody signed in to an account of the CRM from where it never signed in before, after 20 wrong passwords or codes from 20 networks within 24 hours: it may be its owner: 000000000001, no network
+    high: somebody signed in to an account of the CRM after 20 wrong passwords or codes from 20 networks within 24 hours: it may be its owner: 000000000001, no network
     ");
 }
 
@@ -389,4 +389,79 @@ fn thresholds_are_settings() {
         let wrong = Rehearsal::from_settings(&settings(&[(name, value)])).unwrap_err();
         assert!(wrong.to_string().contains(name), "{wrong}");
     }
+}
+
+/// Five wrong passwords for one account from one place, then the right one from there.
+fn guessed_then_right(
+    subject: incident::Subject,
+    network: Option<incident::Network>,
+) -> Vec<incident::SignIn> {
+    let mut attack: Vec<_> = (0..5)
+        .map(|second| {
+            attempt(
+                Some(subject.clone()),
+                network,
+                at(0, second),
+                Outcome::Failed,
+            )
+        })
+        .collect();
+    attack.push(attempt(
+        Some(subject),
+        network,
+        at(1, 0),
+        Outcome::Succeeded,
+    ));
+    attack
+}
+
+#[test]
+fn on_the_clinics_own_network_and_through_a_server_people_are_asked_whether_it_was_the_owner() {
+    let clinic = "192.0.2.7".parse().unwrap();
+    for network in [Some(clinic), None] {
+        let told = told(&rehearsal(), &guessed_then_right(anna(), network));
+        assert!(!told.contains("COMPROMISED"), "{told}");
+        assert!(told.contains("it may be its owner"), "{told}");
+    }
+}
+
+#[test]
+fn no_more_accounts_are_disabled_in_an_hour_than_the_limit() {
+    let mut attack = Vec::new();
+    for number in 1..=7_usize {
+        attack.extend(guessed_then_right(user(number), Some(address(number))));
+    }
+    attack.sort_by_key(|one| one.occurred_at);
+    let told = told(&rehearsal(), &attack);
+    let taken: Vec<_> = told
+        .lines()
+        .filter(|line| line.starts_with("critical"))
+        .collect();
+    assert_eq!(taken.len(), 7);
+    let disabled = taken.iter().filter(|line| line.contains("COMPROMISED"));
+    assert_eq!(disabled.count(), 5);
+    assert_eq!(told.matches("MaxAccountsPerHour").count(), 2, "{told}");
+}
+
+#[test]
+fn one_wider_network_leaves_answers_for_all_others() {
+    let settings = settings(&[("SIGN_IN_ATTACKS_AT_ONCE", "2")]);
+    let rehearsal = Rehearsal::from_settings(&settings).unwrap();
+    let sources = [
+        "203.0.113.1",
+        "203.0.113.2",
+        "203.0.113.3",
+        "203.0.113.4",
+        "198.18.7.7",
+    ];
+    let mut attack = Vec::new();
+    for (source, first) in sources.into_iter().zip((1..).step_by(10)) {
+        let network = source.parse().unwrap();
+        for (number, second) in (first..first + 10).zip(0..) {
+            attack.push(failed(user(number), network, at(0, second)));
+        }
+    }
+    let told = told(&rehearsal, &attack);
+    assert!(told.contains("198.18.7.7/32"), "{told}");
+    assert_eq!(told.matches("one network tried").count(), 3, "{told}");
 }

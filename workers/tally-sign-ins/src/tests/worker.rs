@@ -156,7 +156,7 @@ async fn the_failure_that_completes_an_attack_claims_and_answers_it() {
     assert_eq!(verdict["verdict"], "respond");
     assert_eq!(verdict["incident"]["runbook"], "credential-attack");
     assert_eq!(verdict["incident"]["discoveredAt"], "2026-11-25T12:10:00Z");
-    assert_eq!((claims.num_calls(), admitted.num_calls()), (1, 1));
+    assert_eq!((claims.num_calls(), admitted.num_calls()), (1, 2));
 }
 
 #[tokio::test]
