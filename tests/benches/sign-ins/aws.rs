@@ -130,7 +130,7 @@ impl Aws {
             let (Some(pk), Some(sk)) = (key("pk"), key("sk")) else {
                 return Err("an item of the ledger has no key".into());
             };
-            if !sk.starts_with("claim#") && !pk.ends_with("/answered") {
+            if !sk.starts_with("claim#") && !pk.contains("/answered/") {
                 *series.entry(pk.clone()).or_insert(0) += 1;
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::meter::Used;
 
 /// Dollars in us-east-1 as of 2026-11-25, without any free tier. Only the transitions of a Standard
-/// workflow are from a page that was read that day; the others are from memory, so look them up before
+/// workflow are from a page that was read that day; the others were not checked, so look them up before
 /// you rely on them. Lambda is that of arm64.
 mod dollars {
     pub(super) const WRITE_UNIT: f64 = 0.625e-6;
