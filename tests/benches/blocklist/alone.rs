@@ -2,12 +2,11 @@
 //! when it was too early or too late.
 
 use std::{
-    cell::Cell,
-    rc::Rc,
+    hash::{BuildHasher, RandomState},
     time::{Duration, Instant},
 };
 
-use aws_sdk_wafv2::{Client, config::retry::RetryConfig, types::Scope};
+use aws_sdk_wafv2::{Client, types::Scope};
 use tokio::{task::spawn_local, time::sleep};
 
 use crate::{
@@ -16,50 +15,47 @@ use crate::{
     range::error::{Error, Result},
 };
 
-/// As many runs at once, each for one address.
+/// As many runs at once, each for one address. A run that was too early or too late begins anew, as a
+/// state machine has it do: after a second at most, then two, then four, up to fifteen, all at random.
 pub(crate) async fn storm(cloud: &Cloud, runs: usize) -> Result<Figures> {
     let set = cloud.set("alone", &[]).await?;
-    cloud.calls();
+    cloud.seen();
     let started = Instant::now();
-    let again = Rc::new(Cell::new(0));
     let mut tasks = Vec::new();
     for n in 0..runs {
-        let (waf, set, again) = (cloud.waf(), set.clone(), Rc::clone(&again));
+        let (waf, set) = (cloud.waf_without_retries(), set.clone());
         tasks.push(spawn_local(async move {
-            // As the SDK's own backoff: a second and more, twice as long each time, at random.
-            let mut pause = 1_000;
+            let mut again = 0;
             while let Err(code) = add(&waf, &set, &format!("203.3.0.{n}/32")).await {
-                if !passes(&code) {
+                if !["ThrottlingException", "WAFOptimisticLockException"].contains(&&*code) {
                     return Err(code);
                 }
-                again.set(again.get() + 1);
-                let random = u64::from(Instant::now().elapsed().subsec_nanos()) * 7_919;
-                sleep(Duration::from_millis((random + n as u64 * 131) % pause)).await;
-                pause = (pause * 2).min(20_000);
+                let longest = (1_000_u64 << again.min(4)).min(15_000);
+                let random = RandomState::new().hash_one(n) % longest;
+                sleep(Duration::from_millis(random)).await;
+                again += 1;
             }
-            Ok(())
+            Ok(again)
         }));
     }
+    let mut again = 0;
     for task in tasks {
-        task.await?.map_err(Error::new)?;
+        again += task.await?.map_err(Error::new)?;
     }
     Ok(Figures {
-        again: again.get(),
-        calls: cloud.calls(),
+        again,
+        seen: cloud.seen(),
         took: started.elapsed(),
     })
 }
 
 /// Reads a set and replaces it by one with `entry`; the code that WAF answers otherwise.
-pub(crate) async fn add(waf: &Client, set: &Set, entry: &str) -> std::result::Result<(), String> {
-    let once = aws_sdk_wafv2::Config::builder().retry_config(RetryConfig::disabled());
+async fn add(waf: &Client, set: &Set, entry: &str) -> std::result::Result<(), String> {
     let got = waf
         .get_ip_set()
         .name(&set.name)
         .id(&set.id)
         .scope(Scope::Regional)
-        .customize()
-        .config_override(once.clone())
         .send()
         .await
         .map_err(|error| code(&error))?;
@@ -70,15 +66,8 @@ pub(crate) async fn add(waf: &Client, set: &Set, entry: &str) -> std::result::Re
         .scope(Scope::Regional)
         .set_lock_token(got.lock_token)
         .set_addresses(Some([addresses, vec![entry.to_owned()]].concat()))
-        .customize()
-        .config_override(once)
         .send()
         .await
         .map_err(|error| code(&error))?;
     Ok(())
-}
-
-/// Whether it is worthwhile to try again.
-pub(crate) fn passes(code: &str) -> bool {
-    ["ThrottlingException", "WAFOptimisticLockException"].contains(&code)
 }

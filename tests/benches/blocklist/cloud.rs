@@ -1,8 +1,8 @@
 //! What the runs call: WAF and DynamoDB on loopback.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -16,15 +16,13 @@ use block_ip::BlockIp;
 use blocklist::Blocklist;
 use incident::Settings;
 use ledger::Ledger;
-use tokio::time::sleep;
 
 use crate::{
-    gate::{Calls, Gate},
+    LAMBDA,
+    gate::{Gate, Seen},
     moto::{Installed, Moto},
-    range::error::{Context, Error, Result},
+    range::error::{Context, Result},
 };
-
-const TABLE: &str = "ledger";
 
 /// Both moto, and the gate before them.
 pub(crate) struct Cloud {
@@ -57,20 +55,18 @@ impl Cloud {
             .http_client(Builder::new().build_http())
             .load()
             .await;
-        let cloud = Self {
+        Ok(Self {
             config,
             gate,
             _moto: moto,
-        };
-        cloud.make_ledger().await?;
-        Ok(cloud)
+        })
     }
 
-    async fn make_ledger(&self) -> Result<()> {
+    async fn make_ledger(&self, name: &str) -> Result<()> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let mut create = client
             .create_table()
-            .table_name(TABLE)
+            .table_name(name)
             .billing_mode(BillingMode::PayPerRequest);
         for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
             let attribute = AttributeDefinition::builder().attribute_name(name);
@@ -84,8 +80,9 @@ impl Cloud {
         Ok(())
     }
 
-    /// Makes a set with entries that people made.
+    /// Makes a set with entries that people made, and a ledger of the same name.
     pub(crate) async fn set(&self, name: &str, entries: &[String]) -> Result<Set> {
+        self.make_ledger(name).await?;
         let made = self
             .waf()
             .create_ip_set()
@@ -103,24 +100,38 @@ impl Cloud {
         })
     }
 
-    /// A worker with clients of its own, as each environment of Lambda has. moto is slower than
-    /// DynamoDB, so the ledger may take as long as any other call.
+    /// A worker with clients of its own, as each environment of Lambda has. moto answers a thousand
+    /// one after another where DynamoDB answers them at once, so the ledger may take its time.
     pub(crate) fn block_ip(&self, set: &Set) -> Result<BlockIp> {
         let arn = set.arn.clone();
         let settings = Settings::new(move |name| (name == "IP_SET_V4_ARN").then(|| arn.clone()));
-        let client = aws_sdk_dynamodb::Client::new(&worker::CONTROL.on(&self.config));
-        let ledger = Ledger::new(client, TABLE);
+        let patient = TimeoutConfig::builder().operation_timeout(LAMBDA).build();
+        let config = self.config.to_builder().timeout_config(patient).build();
+        let client = aws_sdk_dynamodb::Client::new(&config);
+        let ledger = Ledger::new(client, &set.name);
         let blocklist = Blocklist::new(ledger, &self.config, &settings)?;
         Ok(BlockIp::new(blocklist))
     }
 
-    pub(crate) fn waf(&self) -> aws_sdk_wafv2::Client {
-        aws_sdk_wafv2::Client::new(&self.config)
+    fn waf(&self) -> aws_sdk_wafv2::Client {
+        aws_sdk_wafv2::Client::new(&worker::CONTROL.on(&self.config))
     }
 
-    /// The calls to WAF since the last look.
-    pub(crate) fn calls(&self) -> Calls {
-        self.gate.calls()
+    /// A client whose caller makes a call again, if anybody does.
+    pub(crate) fn waf_without_retries(&self) -> aws_sdk_wafv2::Client {
+        let once = RetryConfig::disabled();
+        let config = self.config.to_builder().retry_config(once).build();
+        aws_sdk_wafv2::Client::new(&config)
+    }
+
+    /// What was called since the last look.
+    pub(crate) fn seen(&self) -> Seen {
+        self.gate.seen()
+    }
+
+    /// Has somebody enter something by hand between the next writer's reading and its writing.
+    pub(crate) fn interrupt(&self, entry: &str) {
+        self.gate.interrupt(entry);
     }
 
     /// What is in a set.
@@ -135,18 +146,6 @@ impl Cloud {
             .await?;
         let set = got.ip_set.context("WAF has no such set")?;
         Ok(set.addresses.into_iter().collect())
-    }
-
-    /// Somebody makes an entry in the console, which reads the set and replaces it, and does so until
-    /// WAF takes it.
-    pub(crate) async fn add_by_hand(&self, set: &Set, entry: &str) -> Result<()> {
-        loop {
-            match crate::alone::add(&self.waf(), set, entry).await {
-                Ok(()) => return Ok(()),
-                Err(code) if crate::alone::passes(&code) => sleep(Duration::from_millis(400)).await,
-                Err(code) => return Err(Error::new(code)),
-            }
-        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use serde_json::{Value, json};
 
 use crate::{
     http::{Request, Response, serve},
@@ -17,103 +20,179 @@ use crate::{
 pub(crate) const GETS: usize = 5;
 pub(crate) const UPDATES: usize = 1;
 
-/// The way to both moto: DynamoDB's answers one request after another, as a partition does, and WAF's
-/// as many as WAF takes.
+/// How the calls of WAF are named on the wire.
+const WAF: &str = "AWSWAF_20190729.";
+
+/// The way to both moto: DynamoDB's answers one request after another, and WAF's as many as WAF takes.
 #[derive(Debug)]
 pub(crate) struct Gate {
     address: SocketAddr,
-    waf: Arc<Mutex<Waf>>,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    dynamodb: SocketAddr,
+    waf: SocketAddr,
+    /// How long DynamoDB worked; held while it does, so that its conditions hold.
+    ledger: Mutex<Ledger>,
+    /// Held while WAF works, so that its lock tokens do.
+    firewall: Mutex<Firewall>,
 }
 
 #[derive(Debug, Default)]
-struct Waf {
-    gets: VecDeque<Instant>,
-    updates: VecDeque<Instant>,
-    calls: Calls,
+struct Ledger {
+    calls: usize,
+    took: Duration,
 }
 
-/// How often WAF was called.
+#[derive(Debug, Default)]
+struct Firewall {
+    gets: VecDeque<Instant>,
+    updates: VecDeque<Instant>,
+    seen: Seen,
+    /// What somebody enters by hand just before the next update.
+    by_hand: Option<String>,
+}
+
+/// What went through the gate.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Calls {
+pub(crate) struct Seen {
+    /// Calls to WAF, throttled ones included.
     pub(crate) gets: usize,
     pub(crate) updates: usize,
     /// Those of both that were too many.
     pub(crate) throttled: usize,
     /// The updates under an old lock token.
     pub(crate) lost: usize,
+    /// Calls to the ledger, and how long it took over them.
+    pub(crate) ledger: usize,
+    pub(crate) ledger_took: Duration,
 }
 
 impl Gate {
     pub(crate) fn open(dynamodb: &Moto, waf: &Moto) -> Result<Self> {
-        let (dynamodb, waf) = (dynamodb.address(), waf.address());
-        let partition = Mutex::new(());
-        let limits: Arc<Mutex<Waf>> = Arc::default();
-        let counted = Arc::clone(&limits);
-        let address = serve(move |request| {
-            let target = request.header("x-amz-target").unwrap_or_default();
-            match target.strip_prefix("AWSWAF_20190729.") {
-                Some(call) => through(&counted, call, waf, request),
-                None => {
-                    let one_at_a_time = partition.lock();
-                    let answer = pass(dynamodb, request);
-                    drop(one_at_a_time);
-                    answer
-                }
-            }
-        })?;
-        Ok(Self {
-            address,
-            waf: limits,
-        })
+        let state = Arc::new(State {
+            dynamodb: dynamodb.address(),
+            waf: waf.address(),
+            ledger: Mutex::default(),
+            firewall: Mutex::default(),
+        });
+        let shared = Arc::clone(&state);
+        let address = serve(move |request| shared.answer(request))?;
+        Ok(Self { address, state })
     }
 
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The calls since the last look.
-    pub(crate) fn calls(&self) -> Calls {
-        std::mem::take(&mut lock(&self.waf).calls)
+    /// What went through since the last look.
+    pub(crate) fn seen(&self) -> Seen {
+        let ledger = mem::take(&mut *lock(&self.state.ledger));
+        Seen {
+            ledger: ledger.calls,
+            ledger_took: ledger.took,
+            ..mem::take(&mut lock(&self.state.firewall).seen)
+        }
+    }
+
+    /// Has somebody enter something by hand between the next writer's reading and its writing.
+    pub(crate) fn interrupt(&self, entry: &str) {
+        lock(&self.state.firewall).by_hand = Some(entry.to_owned());
     }
 }
 
-fn lock(waf: &Mutex<Waf>) -> MutexGuard<'_, Waf> {
-    waf.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One call to WAF, if it is not one too many.
-fn through(waf: &Mutex<Waf>, call: &str, moto: SocketAddr, request: &Request) -> Response {
-    // Held while moto answers, which then never sees two at once.
-    let mut waf = lock(waf);
-    let is_update = call == "UpdateIPSet";
-    match call {
-        "GetIPSet" => waf.calls.gets += 1,
-        "UpdateIPSet" => waf.calls.updates += 1,
-        _ => return pass(moto, request),
+impl State {
+    fn answer(&self, request: &Request) -> Response {
+        let target = request.header("x-amz-target").unwrap_or_default();
+        if let Some(call) = target.strip_prefix(WAF) {
+            return self.firewall(call, request);
+        }
+        let mut ledger = lock(&self.ledger);
+        let started = Instant::now();
+        let answer = pass(self.dynamodb, request);
+        ledger.calls += 1;
+        ledger.took += started.elapsed();
+        answer
     }
-    let (times, most) = if is_update {
-        (&mut waf.updates, UPDATES)
-    } else {
-        (&mut waf.gets, GETS)
-    };
-    let now = Instant::now();
-    while times
-        .front()
-        .is_some_and(|time| now - *time >= Duration::from_secs(1))
-    {
-        times.pop_front();
+
+    /// One call to WAF, if it is not one too many.
+    fn firewall(&self, call: &str, request: &Request) -> Response {
+        let mut firewall = lock(&self.firewall);
+        let Firewall {
+            gets,
+            updates,
+            seen,
+            by_hand,
+        } = &mut *firewall;
+        let (times, most) = match call {
+            "GetIPSet" => {
+                seen.gets += 1;
+                (gets, GETS)
+            }
+            "UpdateIPSet" => {
+                seen.updates += 1;
+                (updates, UPDATES)
+            }
+            _ => return pass(self.waf, request),
+        };
+        let now = Instant::now();
+        while times
+            .front()
+            .is_some_and(|time| now - *time >= Duration::from_secs(1))
+        {
+            times.pop_front();
+        }
+        if times.len() >= most {
+            seen.throttled += 1;
+            let body = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+            return Response::new(400, body);
+        }
+        times.push_back(now);
+        if call == "UpdateIPSet"
+            && let Some(entry) = by_hand.take()
+            && let Err(error) = self.enter(request, &entry)
+        {
+            return Response::new(500, error.to_string());
+        }
+        let answer = pass(self.waf, request);
+        if String::from_utf8_lossy(&answer.body).contains("WAFOptimisticLockException") {
+            seen.lost += 1;
+        }
+        answer
     }
-    if times.len() >= most {
-        waf.calls.throttled += 1;
-        let body = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
-        return Response::new(400, body);
+
+    /// What the console does with the set of `request`.
+    fn enter(&self, request: &Request, entry: &str) -> Result<()> {
+        let call = |name: &str, body: Value| -> Result<Value> {
+            let target = format!("{WAF}{name}");
+            let headers = [
+                ("x-amz-target", target.as_str()),
+                (
+                    "authorization",
+                    request.header("authorization").unwrap_or_default(),
+                ),
+            ];
+            let (_, answer) = forward(self.waf, &headers, body.to_string().as_bytes())?;
+            Ok(serde_json::from_slice(&answer)?)
+        };
+        let asked: Value = serde_json::from_slice(&request.body)?;
+        let mut set = json!({"Name": asked["Name"], "Id": asked["Id"], "Scope": asked["Scope"]});
+        let listed = call("GetIPSet", set.clone())?;
+        let mut addresses = listed["IPSet"]["Addresses"].clone();
+        if let Some(addresses) = addresses.as_array_mut() {
+            addresses.push(json!(entry));
+        }
+        set["Addresses"] = addresses;
+        set["LockToken"] = listed["LockToken"].clone();
+        call("UpdateIPSet", set)?;
+        Ok(())
     }
-    times.push_back(now);
-    let answer = pass(moto, request);
-    if String::from_utf8_lossy(&answer.body).contains("WAFOptimisticLockException") {
-        waf.calls.lost += 1;
-    }
-    answer
 }
 
 fn pass(moto: SocketAddr, request: &Request) -> Response {

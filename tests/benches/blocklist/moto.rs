@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -91,32 +91,45 @@ impl Drop for Moto {
     }
 }
 
-/// Sends a request to moto and returns its answer, status and body.
+/// Sends a request to moto and returns its answer, status and body. It closes the connection behind
+/// every answer, long after the answer.
 pub(crate) fn forward(
     address: SocketAddr,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> std::io::Result<(u16, Vec<u8>)> {
+) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut message = Vec::new();
-    write!(message, "POST / HTTP/1.0\r\nHost: {address}\r\n")?;
+    write!(message, "POST / HTTP/1.1\r\nHost: {address}\r\n")?;
     for (name, value) in headers {
         write!(message, "{name}: {value}\r\n")?;
     }
     write!(message, "Content-Length: {}\r\n\r\n", body.len())?;
     message.extend(body);
     stream.write_all(&message)?;
-    // It closes the connection behind every answer.
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    let end = end.ok_or_else(|| std::io::Error::other("half an answer"))?;
-    let status = String::from_utf8_lossy(&answer[..end]);
-    let status = status
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), None);
+    reader.read_line(&mut line)?;
+    let status = line
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| std::io::Error::other("an answer without a status"))?;
-    Ok((status, answer.split_off(end + 4)))
+    while line != "\r\n" {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().ok();
+        }
+    }
+    let (Some(status), Some(length)) = (status, length) else {
+        return Err(io::Error::other("an answer without a status or a length"));
+    };
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body)?;
+    Ok((status, body))
 }

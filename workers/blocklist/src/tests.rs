@@ -178,6 +178,23 @@ mod blocks {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_was_let_go_does_not_wash_off_what_was_before() {
+        for sweeps in [false, true] {
+            let aws = Aws::default();
+            block(&aws, "i-1", &["203.0.113.7"]).await;
+            sleep(61 * MINUTE).await;
+            if sweeps {
+                sweep(&aws).await;
+            }
+            for incident in ["i-2", "i-3"] {
+                let again = block(&aws, incident, &["203.0.113.7"]).await;
+                assert_eq!(minutes(&again), (240, 240), "{incident}");
+                unblock(&aws, incident, &[]).await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_an_incident_let_go_of_no_longer_makes_the_block_longer() {
         let aws = Aws::default();
         block(&aws, "i-1", &["203.0.113.7"]).await;
@@ -573,6 +590,17 @@ mod writing {
         assert_eq!(aws.entries().len(), 1_001);
         let (gets, updates) = (aws.count("GetIPSet"), aws.count("UpdateIPSet"));
         assert!(gets <= 6 && updates <= 6, "{gets} gets, {updates} updates");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_writes_next_waits_until_waf_takes_it() {
+        let aws = Aws::default();
+        aws.state().limited = true;
+        for n in 0..4 {
+            let blocked = block(&aws, &format!("i-{n}"), &[&format!("203.0.113.{n}")]).await;
+            assert_eq!(blocked.failures, []);
+        }
+        assert_eq!((aws.count("GetIPSet"), aws.count("UpdateIPSet")), (4, 4));
     }
 
     #[tokio::test(start_paused = true)]
