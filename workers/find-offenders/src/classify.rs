@@ -37,8 +37,9 @@ const REPUTATION: &str = "an address known for attacks";
 pub struct Offence {
     /// Who sent it.
     pub network: Network,
-    /// Whether it is enough by itself: an attack's signature, a bad reputation, or a rate that the
-    /// network itself exceeded. Whatever else is blocked may happen to anybody once.
+    /// Whether it is enough by itself: a bad reputation, or a rate that the network itself exceeded.
+    /// Whatever else is blocked may happen to anybody once, a signature of an attack included: somebody
+    /// else's page can make a browser send one.
     pub conclusive: bool,
     /// What it was, for people.
     pub why: String,
@@ -262,8 +263,8 @@ fn attack(record: &Value, rule: Option<&Rule>, rate: Option<&Value>) -> Result<A
         )
     };
     match matches {
-        Some(Matches::SqlInjection) => Ok(conclusive(SQL_INJECTION)),
-        Some(Matches::CrossSiteScripting) => Ok(conclusive(CROSS_SITE_SCRIPTING)),
+        Some(Matches::SqlInjection) => Ok(suspicious(SQL_INJECTION)),
+        Some(Matches::CrossSiteScripting) => Ok(suspicious(CROSS_SITE_SCRIPTING)),
         Some(Matches::Content) => Ok(labelled().unwrap_or(suspicious("blocked contents"))),
         Some(Matches::Group) => Ok(labelled().unwrap_or(suspicious("blocked by a rule group"))),
         Some(Matches::Origin) => Err(
@@ -391,7 +392,7 @@ fn signature(record: &Value) -> Option<Attack> {
         "XSS" => Some(CROSS_SITE_SCRIPTING),
         _ => None,
     };
-    details.into_iter().find_map(what).map(conclusive)
+    details.into_iter().find_map(what).map(suspicious)
 }
 
 /// The name of the managed group that blocked, without vendor and version.
@@ -417,8 +418,8 @@ fn managed_group<'a>(
 fn of_managed_group(record: &Value, group: &str) -> Result<Attack, String> {
     let inner = terminating_group(record).map(|group| text(&group["terminatingRule"]["ruleId"]));
     Ok(match group {
-        "AWSManagedRulesSQLiRuleSet" => conclusive(SQL_INJECTION),
-        "AWSManagedRulesKnownBadInputsRuleSet" => conclusive(KNOWN_BAD_INPUT),
+        "AWSManagedRulesSQLiRuleSet" => suspicious(SQL_INJECTION),
+        "AWSManagedRulesKnownBadInputsRuleSet" => suspicious(KNOWN_BAD_INPUT),
         "AWSManagedRulesAmazonIpReputationList" => conclusive(REPUTATION),
         "AWSManagedRulesAnonymousIpList" => {
             return Err(
@@ -429,7 +430,7 @@ fn of_managed_group(record: &Value, group: &str) -> Result<Attack, String> {
         "AWSManagedRulesCommonRuleSet"
             if inner.is_some_and(|rule| rule.starts_with("CrossSiteScripting")) =>
         {
-            conclusive(CROSS_SITE_SCRIPTING)
+            suspicious(CROSS_SITE_SCRIPTING)
         }
         _ => suspicious("blocked by managed rules"),
     })
@@ -442,8 +443,16 @@ fn by_label(record: &Value) -> Option<Attack> {
     labels.find_map(|label| {
         let known = ATTACK_LABELS.iter();
         let known = known.filter(|(start, _)| label.starts_with(start));
-        known.map(|(_, what)| conclusive(what)).next()
+        known.map(|(_, what)| of_label(what)).next()
     })
+}
+
+fn of_label(what: &'static str) -> Attack {
+    if what == REPUTATION {
+        conclusive(what)
+    } else {
+        suspicious(what)
+    }
 }
 
 fn conclusive(what: &'static str) -> Attack {

@@ -17,17 +17,18 @@
 //! trust it to block yet. Not for a country, an IP set (whoever is on it is blocked already), an
 //! anonymous or hosting network, or a rate that everybody exceeds together.
 //!
-//! **Who is to be blocked.** One request is enough for an attack's signature (SQL injection, cross-site
-//! scripting, known bad inputs), for an address that AWS knows for attacks, and for a rate that the
-//! address itself exceeded. Anything else that was blocked (the common rule set, a size, a pattern, a
-//! key shared with others) takes `OFFENCE_REQUESTS` requests, ten unless set, seen in one source. Never
-//! what `NEVER_BLOCK_CIDRS` holds: that is the clinic's own, and a human is told that it attacks.
+//! **Who is to be blocked.** One request is enough for an address that AWS knows for attacks, and for a
+//! rate that the address itself exceeded. Anything else that was blocked takes `OFFENCE_REQUESTS`
+//! requests, ten unless set, seen in one source: the common rule set, a size, a pattern, a key shared
+//! with others, and a signature of an attack too (SQL injection, cross-site scripting, known bad
+//! inputs), since another page can make a browser send one. Never what `NEVER_BLOCK_CIDRS` holds: that
+//! is the clinic's own, and a human is told that it attacks.
 //!
 //! **Behind a proxy.** With `FORWARDED_IP_HEADER`, or where the rule that matched reads such a header,
 //! the address is taken from there, and the connecting client, a proxy, is never blamed: where the
 //! header is missing or unreadable, nobody is. Where one rule reads such a header, the proxy stands
-//! before the other rules too; where the rules cannot be read, one may stand there. `FORWARDED_IP_POSITION` says which address of several:
-//! `last` (unless set; the nearest proxy wrote it) or `first` (what the client claims); `any`, for a
+//! before the other rules too; where the rules cannot be read, one may stand there.
+//! `FORWARDED_IP_POSITION` says which address of several: `last` (unless set; the nearest proxy wrote it) or `first` (what the client claims); `any`, for a
 //! rule that compares them all, means the last. A rate rule's own count goes by the first. What a
 //! client can forge is said in `why`; a proxy's own networks belong on `NEVER_BLOCK_CIDRS`, so that
 //! nobody gets them blocked by claiming to be one of them.
