@@ -28,10 +28,11 @@
 //! the address is taken from there, and the connecting client, a proxy, is never blamed: where the
 //! header is missing or unreadable, nobody is. Where one rule reads such a header, the proxy stands
 //! before the other rules too; where the rules cannot be read, one may stand there.
-//! `FORWARDED_IP_POSITION` says which address of several: `last` (unless set; the nearest proxy wrote it) or `first` (what the client claims); `any`, for a
-//! rule that compares them all, means the last. A rate rule's own count goes by the first. What a
-//! client can forge is said in `why`; a proxy's own networks belong on `NEVER_BLOCK_CIDRS`, so that
-//! nobody gets them blocked by claiming to be one of them.
+//! `FORWARDED_IP_POSITION` says which address of several: `last` (unless set; the nearest proxy
+//! wrote it) or `first` (what the client claims); `any`, for a rule that compares them all, means
+//! the last. A rate rule's own count goes by the first. What a client can forge is said in `why`; a
+//! proxy's own networks belong on `NEVER_BLOCK_CIDRS`, so that nobody gets them blocked by claiming
+//! to be one of them.
 //!
 //! **Waiting.** Requests reach the log group minutes later, and a query takes its time: an answer is
 //! `complete` only when the query began five minutes after its span ended. Otherwise it holds what was

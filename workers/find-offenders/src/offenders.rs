@@ -147,7 +147,7 @@ impl Tally {
     fn doubt(&self, minimum: u64) -> Option<String> {
         let enough = self.conclusive || self.seen >= minimum;
         (!enough).then(|| {
-            format!("fewer than {minimum} of its requests were seen, none of them surely an attack")
+            format!("fewer than {minimum} of its requests were seen, and none is enough by itself")
         })
     }
 

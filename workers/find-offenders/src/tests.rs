@@ -273,6 +273,13 @@ fn a_managed_group_is_known_by_its_name() {
 }
 
 #[test]
+fn a_bad_reputation_is_conclusive_by_its_label_too() {
+    let label = json!([{"name": "awswaf:managed:aws:amazon-ip-list:AWSManagedIPReputationList"}]);
+    let record = with(blocked(), json!({"labels": label}));
+    insta::assert_snapshot!(table(&plain(), &[("label", record)]), @"label: 203.0.113.9/32 an address known for attacks (rule own)");
+}
+
+#[test]
 fn what_anybody_may_run_into_is_no_proof() {
     let own_group = json!({"terminatingRuleType": "GROUP", "terminatingRuleId": "group"});
     let records = [
@@ -1452,7 +1459,7 @@ async fn what_anybody_may_run_into_takes_ten_requests() {
         "why": [
           "900 × blocked by managed rules (rule common, NoUserAgent_HEADER)"
         ],
-        "spared": "fewer than 10 of its requests were seen, none of them surely an attack"
+        "spared": "fewer than 10 of its requests were seen, and none is enough by itself"
       },
       {
         "network": "203.0.113.10/32",
@@ -1524,7 +1531,37 @@ async fn one_signature_is_told_and_ten_are_an_attack() {
     assert_eq!(answer["networks"], json!(["203.0.113.10/32"]));
     let victim = &answer["offenders"][1];
     assert_eq!(victim["network"], "203.0.113.9/32");
-    insta::assert_snapshot!(victim["spared"].to_string(), @r#""fewer than 10 of its requests were seen, none of them surely an attack""#);
+    insta::assert_snapshot!(victim["spared"].to_string(), @r#""fewer than 10 of its requests were seen, and none is enough by itself""#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_signatures_are_seen_in_one_source_or_not_at_all() {
+    let inner = Some("AWS#AWSManagedRulesSQLiRuleSet#SQLi_BODY");
+    for (sampled, logged, blocked) in [
+        (1, 1, json!([])),
+        (9, 9, json!([])),
+        (10, 1, json!(["203.0.113.66/32"])),
+        (1, 10, json!(["203.0.113.66/32"])),
+    ] {
+        let seen = vec![sample("203.0.113.66", "BLOCK", 1, inner); sampled];
+        let aws = Aws {
+            samples: BTreeMap::from([("sqli-metric", vec![samples(&seen)])]),
+            ..Aws::default()
+        };
+        let group = group_of_aws("AWSManagedRulesSQLiRuleSet");
+        let answer = aws
+            .with_rules(json!([rule("sqli", group)]))
+            .logging(vec![results(
+                "Complete",
+                &[injections("203.0.113.66", logged)],
+            )])
+            .at(soon)
+            .shipped()
+            .answer()
+            .await;
+        assert_eq!(answer["networks"], blocked, "{sampled} and {logged}");
+        assert_eq!(answer["offenders"].as_array().unwrap().len(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -1876,7 +1913,7 @@ fn a_burst_is_summed_up_by_network() {
       "why": [
         "9 × blocked by managed rules (rule AWS-AWSManagedRulesCommonRuleSet, SizeRestrictions_BODY)"
       ],
-      "spared": "fewer than 10 of its requests were seen, none of them surely an attack"
+      "spared": "fewer than 10 of its requests were seen, and none is enough by itself"
     }
     "#);
 }
