@@ -531,12 +531,19 @@ fn blocked(address: &str, kind: &str) -> Value {
 fn what_the_firewall_logged_is_judged_by_whom_it_blames() {
     let attack = blocked("203.0.113.9", "SQL_INJECTION");
     let both = format!("{attack}\n{}\n", blocked("10.0.0.7", "XSS"));
-    let ran = Folder::of("waf")
+    let mut folder = Folder::of("waf")
         .holds("a.json", &attack)
         .holds("b.ndjson", both)
-        .holds("set_burst/1.json", &attack)
-        .holds("set_burst/2.json", blocked("10.0.0.7", "XSS"))
-        .judge(&["."]);
+        .holds("set_once/1.json", &attack);
+    for number in 10..20 {
+        folder = folder
+            .holds(&format!("set_burst/{number}.json"), &attack)
+            .holds(
+                &format!("set_burst/{number}-private.json"),
+                blocked("10.0.0.7", "XSS"),
+            );
+    }
+    let ran = folder.judge(&["."]);
     assert_eq!(
         ran.verdicts(),
         [
@@ -544,6 +551,7 @@ fn what_the_firewall_logged_is_judged_by_whom_it_blames() {
             "./b.ndjson#1 api-attack respond",
             "./b.ndjson#2 - ignore",
             "./set_burst api-attack respond",
+            "./set_once - ignore",
         ]
     );
     assert!(ran.lines[3].ends_with("203.0.113.9/32"), "{}", ran.lines[3]);

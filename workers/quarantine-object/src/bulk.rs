@@ -54,6 +54,11 @@ impl QuarantineObject {
                     break;
                 }
             };
+            let exposed = if what == What::BringBack {
+                exposed(&page.entries)
+            } else {
+                Vec::new()
+            };
             let deleted = page.entries.into_iter().filter_map(|(key, entry)| {
                 let deleted = entry.marker && is_around(input.occurred_at, entry.modified);
                 let key = deleted.then(|| key.parse::<ObjectKey>().ok())??;
@@ -72,7 +77,19 @@ impl QuarantineObject {
                 settled.transpose().map(|settled| (key, settled))
             });
             let settled: Vec<_> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
-            for (key, settled) in settled.into_iter().flatten() {
+            let each = exposed.into_iter().map(|(key, current)| async move {
+                let run = Run {
+                    incident: &input.incident_id,
+                    key: &key,
+                    versioning,
+                    deadline,
+                    dry: input.dry_run,
+                };
+                let settled = self.one_exposed(run, &current).await;
+                settled.transpose().map(|settled| (key, settled))
+            });
+            let exposed: Vec<_> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
+            for (key, settled) in settled.into_iter().chain(exposed).flatten() {
                 report.purge(&key);
                 done.push((key, settled));
             }
@@ -93,6 +110,24 @@ impl QuarantineObject {
         done.sort_by(|(one, _), (other, _)| one.cmp(other));
         report.settled_all(done);
         report.end(Vec::new())
+    }
+
+    /// None for a current version that no incident has quarantined.
+    async fn one_exposed(&self, run: Run<'_>, current: &Entry) -> Result<Option<Settled>, Failure> {
+        if Instant::now() >= run.deadline {
+            return Err(Failure::Transient(
+                "not reached in time; run again to go on".to_owned(),
+            ));
+        }
+        if self
+            .known(run.key)
+            .await?
+            .quarantined(&current.id())
+            .is_none()
+        {
+            return Ok(None);
+        }
+        self.settle(run, Belief::default()).await.map(Some)
     }
 
     /// None for a marker of ours.
@@ -124,6 +159,17 @@ impl QuarantineObject {
         };
         self.settle(run, believe).await.map(Some)
     }
+}
+
+/// The current versions of keys that have others: one of them may be live again because what was put
+/// over it was deleted for good.
+fn exposed(entries: &[(String, Entry)]) -> Vec<(ObjectKey, Entry)> {
+    let current = entries.iter().filter(|(key, entry)| {
+        let others = entries.iter().filter(|(other, _)| other == key).take(2);
+        entry.latest && !entry.marker && others.count() > 1
+    });
+    let parsed = current.filter_map(|(key, entry)| Some((key.parse().ok()?, entry.clone())));
+    parsed.collect()
 }
 
 fn is_around(event: Timestamp, modified: Timestamp) -> bool {

@@ -228,7 +228,10 @@ impl QuarantineObject {
             dry: input.dry_run,
         };
         let subject = self.subject(run, input, version).await?;
-        let Some((bad, evidence)) = self.evidence(run, subject, deed, &mut report).await else {
+        let Some((bad, evidence)) = self
+            .evidence(run, subject, deed, version, &mut report)
+            .await
+        else {
             return report.end(Vec::new());
         };
         if let Some(bad) = &bad
@@ -266,6 +269,7 @@ impl QuarantineObject {
         run: Run<'_>,
         subject: Subject,
         deed: Deed,
+        named: Option<&VersionId>,
         report: &mut Report,
     ) -> Option<(Option<Bad>, Option<String>)> {
         let Subject { id, is } = subject;
@@ -314,7 +318,12 @@ impl QuarantineObject {
                 Some((None, None))
             }
             (Is::Gone, _) => {
-                if id.is_some() {
+                // A version called `null` has no id of its own, and is as gone as any.
+                if let Some(version) = id
+                    .as_deref()
+                    .map(version_of)
+                    .or(named.map(VersionId::as_str))
+                {
                     report.leave(format!(
                         "{}: version {version} was deleted for good and cannot be brought back: \
                          deploy it again if the site needs it",

@@ -720,6 +720,30 @@ mod a_deletion {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn of_many_for_good_makes_nothing_live_that_is_in_quarantine() {
+        let aws = Aws::new();
+        let (_, event) = defaced(&aws);
+        run(&aws, "i-1", event).await.unwrap();
+        aws.put("b.html", "welcome, too");
+        let ours = aws.version(SITE, "a.html").unwrap().id;
+        aws.purge("a.html", &ours);
+        aws.delete("b.html");
+        assert_eq!(aws.live("a.html").unwrap(), "defaced");
+        let done = run(&aws, "i-2", deleted_many(&aws)).await.unwrap();
+        assert_eq!(aws.live("a.html").unwrap(), "welcome");
+        assert_eq!(aws.live("b.html").unwrap(), "welcome, too");
+        assert_eq!(done["paths"], json!(["/a.html", "/b.html"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn for_good_of_a_version_called_null_is_told() {
+        let aws = Aws::new();
+        let event = super::event(&aws, "DeleteObject", "a.html", Some("null"));
+        let done = run(&aws, "i-1", event).await.unwrap();
+        assert_snapshot!(left(&done), @"a.html: version null was deleted for good and cannot be brought back: deploy it again if the site needs it");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn for_good_of_the_bad_version_does_not_hide_its_copy() {
         let aws = Aws::new();
         aws.put("a.html", "welcome");
