@@ -42,11 +42,14 @@ impl Site {
     }
 }
 
+const WRITTEN: &str = "was written";
+
 pub(crate) fn touched(case: &Case<'_>) -> Option<Touched> {
     let effect: fn(&Case<'_>) -> Effect = match case.name() {
-        "PutObject" | "CopyObject" | "CompleteMultipartUpload" => {
-            |case| changed(case, |case| of_object(case, "was written"))
+        "PutObject" | "PostObject" | "CopyObject" | "CompleteMultipartUpload" => {
+            |case| changed(case, |case| of_object(case, WRITTEN))
         }
+        "UpdateObjectEncryption" => |case| changed(case, encrypted),
         "DeleteObject" => |case| changed(case, |case| of_object(case, "was deleted")),
         "DeleteObjects" => |case| changed(case, deleted),
         "PutObjectAcl" => |case| changed(case, shared),
@@ -108,9 +111,15 @@ fn of_object(case: &Case<'_>, what: &str) -> Effect {
             "an object of the site {what}, and the event does not say which"
         ));
     };
-    let answered = &case.record["responseElements"]["x-amz-version-id"];
-    // A version that was deleted for good is named by the request.
-    let version = case.given("versionId").or(answered.as_str());
+    let made = case.record["responseElements"]["x-amz-version-id"].as_str();
+    let named = case.given("versionId");
+    // A write makes the version that S3 answers, whatever the request says; of everything else the
+    // request names the version, where it means one.
+    let version = if what == WRITTEN {
+        made
+    } else {
+        named.or(made)
+    };
     Response {
         target: Some(Target::Object {
             bucket: site.bucket.clone(),
@@ -138,6 +147,16 @@ fn shared(case: &Case<'_>) -> Effect {
         return of_object(case, "was opened to everybody");
     }
     Effect::Unclear("the access to an object of the site was changed".to_owned())
+}
+
+/// The key that a version is encrypted with is changed in place: with a key that can be taken away, the
+/// last good version can be lost before the site is defaced.
+fn encrypted(_: &Case<'_>) -> Effect {
+    Effect::Unclear(
+        "an object of the site was encrypted with another key, which its owner can take away: see \
+         whose key it is, and deploy the site again"
+            .to_owned(),
+    )
 }
 
 fn tagged(_: &Case<'_>) -> Effect {

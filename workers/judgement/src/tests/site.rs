@@ -53,6 +53,8 @@ fn every_change_by_another_than_ci_is_answered() {
             "URI": "http://acs.amazonaws.com/groups/global/AllUsers",
         }}}}}), json!({})),
         judged("PutObject", json!({"key": null}), json!({})),
+        judged("PostObject", json!({"versionId": "v1"}), version()),
+        judged("UpdateObjectEncryption", json!({"versionId": "v1"}), json!({})),
     ].join("\n"), @r#"
     site-vandalism: an object of the site was written by IAM user eve
       {"kind":"object","bucket":"clinic-site","key":"a b/index+1.html"}
@@ -73,6 +75,9 @@ fn every_change_by_another_than_ci_is_answered() {
     site-vandalism: an object of the site was opened to everybody by IAM user eve
       {"kind":"object","bucket":"clinic-site","key":"a b/index+1.html"}
     escalate: an object of the site was written, and the event does not say which (PutObject by IAM user eve)
+    site-vandalism: an object of the site was written by IAM user eve
+      {"kind":"object","bucket":"clinic-site","key":"a b/index+1.html","version":"v2"}
+    escalate: an object of the site was encrypted with another key, which its owner can take away: see whose key it is, and deploy the site again (UpdateObjectEncryption by IAM user eve)
     "#);
 }
 
