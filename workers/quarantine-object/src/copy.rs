@@ -153,7 +153,7 @@ pub(crate) struct Copy<'a> {
     pub(crate) when: When<'a>,
     /// Whether it keeps the source's storage class.
     pub(crate) keep_class: bool,
-    /// Until when parts may take.
+    /// Until when parts, or evidence, may take.
     pub(crate) deadline: Instant,
 }
 
@@ -184,7 +184,14 @@ impl S3 {
         if size > ONE_CALL {
             return self.in_parts(copy, size).await;
         }
-        match self.in_one_call(copy).await {
+        let copied = match copy.when {
+            When::Always => timeout_at(copy.deadline, self.in_one_call(copy))
+                .await
+                .unwrap_or(Err(Refusal::OutOfTime)),
+            // Whether a conditional write was made must be known.
+            When::Matches(_) | When::Absent => self.in_one_call(copy).await,
+        };
+        match copied {
             // Not every partition has conditions on `CopyObject`; all have them on uploads.
             Ok(None) => self.in_parts(copy, size).await,
             Ok(Some(made)) => Ok(made),
@@ -235,11 +242,7 @@ impl S3 {
     async fn in_parts(&self, copy: Copy<'_>, size: u64) -> Result<Option<String>, Refusal> {
         let upload = self.begin_upload(copy).await?;
         let parts = timeout_at(copy.deadline, self.copy_parts(copy, &upload, size));
-        let parts = parts.await.unwrap_or_else(|_| {
-            Err(Refusal::Failed(Failure::Transient(
-                "s3:UploadPartCopy: not copied in time".to_owned(),
-            )))
-        });
+        let parts = parts.await.unwrap_or(Err(Refusal::OutOfTime));
         let completed = match parts {
             Ok(parts) => self.complete_upload(copy, &upload, parts).await,
             Err(refusal) => Err(refusal),

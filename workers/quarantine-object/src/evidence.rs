@@ -9,7 +9,7 @@ use crate::{
     QuarantineObject,
     copy::{Copy, Proof, When, same},
     encode::{copy_source, quoted},
-    history::version_of,
+    history::{NULL, version_of},
     report::{Report, shown},
     s3::{Found, Place, Refusal},
     settle::Run,
@@ -51,7 +51,7 @@ impl QuarantineObject {
         if let Ok(Found::Object(there)) = self.s3.head(to).await
             && let Some(proof) = same(head, &there)
             // Where there are no versions, another object of that size may have come in its place.
-            && !(version == crate::history::NULL && matches!(proof, Proof::Size))
+            && !(version == NULL && proof == Proof::Size)
         {
             report.found(format!("version {version} is in quarantine at {uri}"));
             return Some(uri);
@@ -90,7 +90,7 @@ impl QuarantineObject {
         let made = self.s3.copy(copy).await?;
         let made = made.as_deref().map(version_of);
         let copied = Place {
-            version: made.filter(|made| *made != crate::history::NULL),
+            version: made.filter(|made| *made != NULL),
             ..to
         };
         let proof = self.s3.verify(head, copied).await;
@@ -125,7 +125,7 @@ impl QuarantineObject {
                 "{key}: version {version} is archived and not in quarantine: {}",
                 self.restore_archived(run.key, version)
             ),
-            Refusal::TooLarge => format!(
+            Refusal::TooLarge | Refusal::OutOfTime => format!(
                 "{key}: version {version} is not in quarantine ({}): keep it by parts, with aws \
                  s3api create-multipart-upload, upload-part-copy --copy-source {source} and \
                  complete-multipart-upload for --bucket {} --key {copy}",

@@ -291,6 +291,12 @@ impl State {
         self.write(&(SITE.to_owned(), key.to_owned()), version).id
     }
 
+    pub(crate) fn live(&self, key: &str) -> Option<String> {
+        let current = self.current(&(SITE.to_owned(), key.to_owned()));
+        let object = current.filter(|version| !version.marker);
+        object.map(|version| version.body.clone())
+    }
+
     fn tick(&mut self, seconds: i64) {
         self.clock += seconds;
         NOW.set(NOW.get().max(moment(self.clock)));
@@ -947,11 +953,16 @@ impl Aws {
         self.put_version(key, Version::marker())
     }
 
-    /// Somebody deletes a version for good.
+    /// A minute later, somebody deletes a version for good.
     pub(crate) fn purge(&self, key: &str, id: &str) {
-        let mut state = self.state();
-        state.tick(60);
+        self.wait(60);
+        self.remove(key, id);
+    }
+
+    /// Somebody deletes a version for good at this very moment.
+    pub(crate) fn remove(&self, key: &str, id: &str) {
         let place = (SITE.to_owned(), key.to_owned());
+        let mut state = self.state();
         let versions = state.buckets.get_mut(&place).unwrap();
         versions.retain(|version| version.id != id);
     }
@@ -999,9 +1010,7 @@ impl Aws {
     }
 
     pub(crate) fn live(&self, key: &str) -> Option<String> {
-        self.version(SITE, key)
-            .filter(|version| !version.marker)
-            .map(|version| version.body)
+        self.state().live(key)
     }
 
     /// The current version, a marker included.

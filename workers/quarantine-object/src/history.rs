@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use incident::IncidentId;
 use jiff::Timestamp;
 use ledger::{Held, Source, Writing};
 
@@ -211,6 +212,28 @@ impl History {
         pairs
             .filter(move |(_, replaced)| fits(*replaced))
             .map(|(entry, _)| entry)
+    }
+
+    /// Our versions that were deleted for good while they were current: the newest that we made, where
+    /// neither it nor anything newer is there; and those that this incident has made again since. One
+    /// that is not there because it was replaced and has expired is none of them.
+    pub(crate) fn torn_off(&self, incident: &IncidentId) -> Vec<(&str, &Writing)> {
+        let written = &self.known.written;
+        let Some((last, newest)) = written.iter().max_by_key(|(_, writing)| writing.at) else {
+            return Vec::new();
+        };
+        let listed = |id: &str| self.entries.iter().any(|entry| entry.id() == id);
+        let replaced = self.entries.iter().any(|entry| {
+            entry.modified.as_second() >= newest.at.as_second() && entry.id() != newest.over
+        });
+        let torn_off = |(made, writing): &(&String, &Writing)| {
+            let again = newest.incident == *incident && writing.over == newest.over;
+            !listed(made) && (again || (*made == last && !replaced))
+        };
+        let torn_off = written.iter().filter(torn_off);
+        torn_off
+            .map(|(made, writing)| (made.as_str(), writing))
+            .collect()
     }
 
     pub(crate) fn current(&self) -> Option<&Entry> {

@@ -1,16 +1,18 @@
 //! Keeps the bad version of a site's object as evidence, and puts the last good one back.
 //!
 //! **Act**, on an object:
-//! 1. *Evidence.* The exact version is copied to the quarantine bucket, to `<incident>/<key>`, with
-//!    its metadata, content type and tags; above 5 GB by parts. The copy is read again and compared
-//!    with its source: by the checksum that S3 keeps of the whole source, if it does; else by MD5,
-//!    which the entity tags are of objects of one part without a KMS key; else by size. S3 computes
-//!    a checksum of every copy itself. One that is there already is not made again.
-//! 2. *Quarantine.* The version is held in the ledger: from now on it is bad.
-//! 3. *Restore.* The newest version, or delete marker, that no incident has quarantined is put back on
+//! 1. *Quarantine.* The version is held in the ledger: from now on it is bad.
+//! 2. *Restore.* The newest version, or delete marker, that no incident has quarantined is put back on
 //!    the key: a version as a copy, a marker as a marker. Without any the object is taken off with
 //!    a delete marker. A version of ours counts as its source, so that the outcome is the same in
 //!    whatever order events arrive. No version is ever deleted.
+//! 3. *Evidence.* The exact version is copied to the quarantine bucket, to `<incident>/<key>`, with
+//!    its metadata, content type and tags; above 5 GB by parts. The copy is read again and compared
+//!    with its source: by the checksum that S3 keeps of the whole source, if it does; else by MD5,
+//!    which the entity tags are of objects of one part without a KMS key; else by size. S3 computes
+//!    a checksum of every copy itself. One that is there already is not made again. It comes last,
+//!    in the time that is left, as nothing takes the version from its bucket meanwhile; where
+//!    versioning is not enabled it comes first, and the hold says where it is.
 //!
 //! Each write is conditional on the entity tag of what was read (`If-Match` on `CopyObject`,
 //! `CompleteMultipartUpload` and `DeleteObject`, `If-None-Match: *` over a marker), so that a newer
@@ -25,6 +27,12 @@
 //! within 15 seconds of the event is brought back. What CI/CD deleted within these seconds cannot be
 //! told from it and comes back too: a file too many until the next deployment deletes it again. After
 //! 14 minutes it stops and is `Transient`; a second run goes on.
+//!
+//! The call may delete versions by their ids as well, which leaves nothing to be listed. So the ledger
+//! is asked of every other object, one `Query` each: what is live and in quarantine is replaced, what
+//! we had put there is put there again, and a human is told of either. An older version that is live
+//! again stays where the ledger knows nothing of its object: the summary says that nobody can tell.
+//! Only a bucket policy that denies `s3:DeleteObjectVersion` prevents it.
 //!
 //! **`PutObjectAcl`** changes no content: everybody but the owner loses what the object's ACL grants.
 //! Changed tags are left for a human, as nobody knows what they were.
@@ -41,7 +49,8 @@
 //! | good version archived | the bad one is taken off the site all the same; `aws s3api restore-object` |
 //! | not ours to read: KMS key, SSE-C, another account's object | the same, with AWS's reason |
 //! | the bad version is gone | it cannot be kept; the key is restored |
-//! | larger than 200 GiB | it stays where it is; copied by hand |
+//! | larger than 200 GiB, or not copied in time | it stays where it is; copied by hand |
+//! | `DeleteObjects` left no marker, or took a version of ours | what else it deleted cannot be listed: deploy again |
 //!
 //! **Without a ledger** the evidence is kept, and an ACL is closed; replacing a live object waits, as
 //! only the ledger knows which versions are good. The failure is `Transient` where a retry may do it.
@@ -73,9 +82,10 @@ mod settle;
 mod subject;
 mod undo;
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use aws_config::SdkConfig;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use incident::{IncidentId, ObjectKey, Settings, Target, Text, VersionId};
 use jiff::Timestamp;
 use ledger::{Done, Hold, Ledger};
@@ -228,22 +238,42 @@ impl QuarantineObject {
             dry: input.dry_run,
         };
         let subject = self.subject(run, input, version).await?;
-        let Some((bad, evidence)) = self
-            .evidence(run, subject, deed, version, &mut report)
-            .await
-        else {
+        let ControlFlow::Continue(bad) = self.bad(run, subject, deed, version, &mut report) else {
             return report.end(Vec::new());
         };
-        if let Some(bad) = &bad
+        let keep = async |report: &mut Report| match &bad {
+            Some(Bad { id, head, .. }) => self.keep(run, id, head.as_deref()?, report).await,
+            None => None,
+        };
+        if run.versioning == Versioning::Enabled {
+            // The bad version stays where it is, and large ones take minutes to copy.
+            self.restore(run, bad.as_ref(), None, &mut report).await;
+            keep(&mut report).await;
+        } else {
+            let evidence = keep(&mut report).await;
+            self.restore(run, bad.as_ref(), evidence.as_deref(), &mut report)
+                .await;
+        }
+        report.end(Vec::new())
+    }
+
+    /// Quarantines what is bad, and makes the object what it should be.
+    async fn restore(
+        &self,
+        run: Run<'_>,
+        bad: Option<&Bad>,
+        evidence: Option<&str>,
+        report: &mut Report,
+    ) {
+        if let Some(bad) = bad
             && !run.dry
-            && let Err(failure) = self.mark(run, &bad.id, bad.hold(evidence.as_deref())).await
+            && let Err(failure) = self.mark(run, &bad.id, bad.hold(evidence)).await
         {
-            report.fail(failure.rephrase(|why| {
+            return report.fail(failure.rephrase(|why| {
                 format!("nothing on the site is replaced without the ledger: {why}")
             }));
-            return report.end(Vec::new());
         }
-        let bad = bad.as_ref().map(|bad| bad.id.as_str());
+        let bad = bad.map(|bad| bad.id.as_str());
         let believe = Belief {
             bad,
             kept: bad.filter(|_| evidence.is_some()),
@@ -253,84 +283,80 @@ impl QuarantineObject {
             Ok(settled) => {
                 let overwrites = bad.is_none_or(|bad| version_of(bad) == history::NULL);
                 if overwrites && settled.live != Live::Untouched {
-                    self.warn_of_lost_versions(run.versioning, &mut report);
+                    self.warn_of_lost_versions(run.versioning, report);
                 }
                 report.settled(settled);
             }
             Err(failure) => report.fail(failure),
         }
-        report.end(Vec::new())
     }
 
-    /// Keeps what can be kept. Returns what is to be quarantined, and where its copy is; or nothing,
-    /// where there is nothing to restore.
-    async fn evidence(
+    /// What is to be quarantined, if anything; a break where there is nothing to restore. Says
+    /// what cannot be kept.
+    fn bad(
         &self,
         run: Run<'_>,
         subject: Subject,
         deed: Deed,
         named: Option<&VersionId>,
         report: &mut Report,
-    ) -> Option<(Option<Bad>, Option<String>)> {
+    ) -> ControlFlow<(), Option<Bad>> {
         let Subject { id, is } = subject;
-        let bad = |marker| id.clone().map(|id| Bad { id, marker });
-        let version = id.as_deref().map(version_of).unwrap_or_default();
+        // A version called `null` has no id of its own once it is gone, and is as gone as any.
+        let version = id.as_deref().map(version_of);
+        let version = version.or(named.map(VersionId::as_str)).map(str::to_owned);
+        let bad = |marker, head| id.map(|id| Bad { id, marker, head });
         match (is, deed) {
             (Is::Replaced, _) => {
                 report.found("what is there was written later, and stays");
-                None
+                ControlFlow::Break(())
             }
-            (Is::Marker, _) => Some((bad(true), None)),
-            (Is::Object(head), Deed::Write) => {
-                let uri = self.keep(run, id.as_deref()?, &head, report).await;
-                Some((bad(false), uri))
-            }
+            (Is::Marker, _) => ControlFlow::Continue(bad(true, None)),
+            (Is::Object(head), Deed::Write) => ControlFlow::Continue(bad(false, Some(head))),
             (Is::Unreadable(failure), Deed::Write) => {
                 let evidence = evidence::evidence_key(run.incident, run.key);
                 let (from, to) = (
-                    self.s3.on_site(run.key, version),
+                    self.s3
+                        .on_site(run.key, version.as_deref().unwrap_or_default()),
                     self.s3.in_quarantine(&evidence),
                 );
                 self.not_kept(run, from, to, Refusal::Failed(failure), report);
-                Some((bad(false), None))
+                ControlFlow::Continue(bad(false, None))
             }
             (Is::Gone, Deed::Write) => {
-                if id.is_some() {
+                if let Some(version) = version {
                     report.leave(format!(
                         "{}: version {version} was deleted for good before it could be kept",
                         shown(run.key)
                     ));
                 }
                 report.found("what was written is gone");
-                Some((bad(false), None))
+                ControlFlow::Continue(bad(false, None))
             }
             // A deletion of one version leaves nothing to be quarantined.
             (Is::Object(_), _) => {
+                let version = version.unwrap_or_default();
                 report.found(format!("version {version} is there"));
-                Some((None, None))
+                ControlFlow::Continue(None)
             }
             (Is::Unreadable(why), _) => {
                 report.leave(format!(
-                    "{}: what was deleted, version {version}, could not be looked at ({why}): mend \
-                     that and start the runbook again with the same input",
-                    shown(run.key)
+                    "{}: what was deleted, version {}, could not be looked at ({why}): mend that \
+                     and start the runbook again with the same input",
+                    shown(run.key),
+                    version.unwrap_or_default(),
                 ));
-                Some((None, None))
+                ControlFlow::Continue(None)
             }
             (Is::Gone, _) => {
-                // A version called `null` has no id of its own, and is as gone as any.
-                if let Some(version) = id
-                    .as_deref()
-                    .map(version_of)
-                    .or(named.map(VersionId::as_str))
-                {
+                if let Some(version) = version {
                     report.leave(format!(
                         "{}: version {version} was deleted for good and cannot be brought back: \
                          deploy it again if the site needs it",
                         shown(run.key)
                     ));
                 }
-                Some((None, None))
+                ControlFlow::Continue(None)
             }
         }
     }
@@ -350,6 +376,7 @@ impl QuarantineObject {
         let marker = Bad {
             id: id.to_owned(),
             marker: true,
+            head: None,
         };
         self.mark(run, id, marker.hold(None)).await
     }
@@ -427,6 +454,8 @@ impl QuarantineObject {
 struct Bad {
     id: String,
     marker: bool,
+    /// What is to be kept of it.
+    head: Option<Box<HeadObjectOutput>>,
 }
 
 impl Bad {

@@ -68,6 +68,8 @@ pub(crate) enum Refusal {
     Archived,
     /// It is more than a run can copy.
     TooLarge,
+    /// The run has no time left for it.
+    OutOfTime,
     Failed(Failure),
 }
 
@@ -80,6 +82,7 @@ impl From<Refusal> for Failure {
                 "it is larger than the {} GiB that a run can copy",
                 LARGEST >> 30
             )),
+            Refusal::OutOfTime => Self::Transient("it could not be copied in time".to_owned()),
             Refusal::Failed(failure) => failure,
         }
     }

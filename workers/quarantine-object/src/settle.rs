@@ -116,7 +116,7 @@ impl Work {
 
 impl QuarantineObject {
     /// Reads S3 first and then the ledger, which knows of each of our writes before S3 does.
-    async fn look(
+    pub(crate) async fn look(
         &self,
         run: Run<'_>,
         believe: Belief<'_>,
@@ -186,13 +186,18 @@ impl QuarantineObject {
         let Some(source) = &writing.source else {
             return Ok(true);
         };
+        // What is ours may be written over: where that destroys it, it must be known to be.
+        let overwritable = entry.version == NULL;
         let (Some(copied), Some(copy)) = (
             self.head_of(run.key, &source.version).await?,
             self.head_of(run.key, &entry.id()).await?,
         ) else {
-            return Ok(true);
+            return Ok(!overwritable);
         };
-        Ok(same(&copied, &copy).is_some())
+        Ok(match same(&copied, &copy) {
+            Some(Proof::Size) => !overwritable,
+            proof => proof.is_some(),
+        })
     }
 
     /// A version that we can read; none where it is gone, or not ours to read.
@@ -352,7 +357,11 @@ impl QuarantineObject {
             keep_class: true,
             deadline: run.deadline,
         };
-        let made = self.s3.copy(copy).await?;
+        let made = match self.s3.copy(copy).await {
+            // A run that begins anew has all its time for it.
+            Err(refusal @ Refusal::OutOfTime) => return Err(Refusal::Failed(refusal.into())),
+            made => made?,
+        };
         self.finish(run, writing, made.as_deref()).await?;
         let made = made.as_deref().map_or(NULL, version_of);
         let proof = self.s3.verify(&head, self.s3.on_site(run.key, made)).await;

@@ -53,6 +53,17 @@ fn defaced(aws: &Aws) -> (String, Value) {
     (bad, event)
 }
 
+/// Of which S3 can compare nothing but the size.
+fn alike(body: &str) -> Version {
+    let kms = ("x-amz-server-side-encryption", "aws:kms");
+    let mut version = Version {
+        checksum: None,
+        ..Version::of(body)
+    };
+    version.headers.insert(kms.0.to_owned(), kms.1.to_owned());
+    version
+}
+
 fn summary(done: &Value) -> &str {
     done["summary"].as_str().unwrap()
 }
@@ -80,7 +91,7 @@ mod a_write {
         assert_json_snapshot!(done, @r#"
         {
           "changed": true,
-          "summary": "object a.html: version v2 is kept at s3://quarantine/i-1/a.html (the same CRC-64/NVME checksum); version v1 is back (the same CRC-64/NVME checksum)",
+          "summary": "object a.html: version v1 is back (the same CRC-64/NVME checksum); version v2 is kept at s3://quarantine/i-1/a.html (the same CRC-64/NVME checksum)",
           "undo": [],
           "paths": [
             "/a.html"
@@ -93,13 +104,13 @@ mod a_write {
             [("i-1/a.html".to_owned(), "defaced".to_owned())]
         );
         assert!(aws.versions("a.html").contains(&bad));
-        assert_snapshot!(aws.holds(), @r#"quarantine/v2: {"marker":false,"evidence":"s3://quarantine/i-1/a.html"} (i-1)"#);
+        assert_snapshot!(aws.holds(), @r#"quarantine/v2: {"marker":false,"evidence":null} (i-1)"#);
         assert_snapshot!(aws.writes().join("\n"), @"
-        CopyObject quarantine/i-1/a.html
         UpdateItem
         PutItem
         CopyObject site/a.html
         UpdateItem
+        CopyObject quarantine/i-1/a.html
         ");
         assert_eq!(aws.open(), 0);
     }
@@ -113,7 +124,7 @@ mod a_write {
         let done = run(&aws, "i-1", event).await.unwrap();
         assert_eq!(done["changed"], false);
         assert_eq!(done["paths"], json!(["/a.html"]));
-        assert_snapshot!(summary(&done), @"object a.html: version v2 is in quarantine at s3://quarantine/i-1/a.html; a good version is live and stays");
+        assert_snapshot!(summary(&done), @"object a.html: a good version is live and stays; version v2 is in quarantine at s3://quarantine/i-1/a.html");
         assert_eq!(aws.writes(), ["UpdateItem"]);
     }
 
@@ -123,10 +134,10 @@ mod a_write {
         let bad = aws.put("evil.html", "malware");
         let event = put(&aws, "evil.html", &bad);
         let done = run(&aws, "i-1", event).await.unwrap();
-        assert_snapshot!(summary(&done), @"object evil.html: version v1 is kept at s3://quarantine/i-1/evil.html (the same CRC-64/NVME checksum); it is taken off the site");
+        assert_snapshot!(summary(&done), @"object evil.html: it is taken off the site; version v1 is kept at s3://quarantine/i-1/evil.html (the same CRC-64/NVME checksum)");
         assert_eq!(left(&done), "");
         assert_eq!(aws.live("evil.html"), None);
-        assert_eq!(aws.versions("evil.html"), [&bad, "m3"]);
+        assert_eq!(aws.versions("evil.html"), [&bad, "m2"]);
         assert_eq!(aws.evidence().len(), 1);
     }
 
@@ -148,7 +159,7 @@ mod a_write {
         let (_, event) = defaced(&aws);
         let newer = aws.put("a.html", "welcome back");
         let done = run(&aws, "i-1", event).await.unwrap();
-        assert_snapshot!(summary(&done), @"object a.html: version v2 is kept at s3://quarantine/i-1/a.html (the same CRC-64/NVME checksum); a good version is live and stays");
+        assert_snapshot!(summary(&done), @"object a.html: a good version is live and stays; version v2 is kept at s3://quarantine/i-1/a.html (the same CRC-64/NVME checksum)");
         assert_eq!(aws.evidence().len(), 1);
         assert_eq!(on_site(&aws.writes()), [""; 0]);
         assert_eq!(aws.version(SITE, "a.html").unwrap().id, newer);
@@ -254,7 +265,7 @@ mod a_write {
         let (_, event) = defaced(&aws);
         aws.losing("CopyObject site");
         let done = run(&aws, "i-1", event).await.unwrap();
-        assert_snapshot!(summary(&done), @"object a.html: version v2 is kept at s3://quarantine/i-1/a.html (the same CRC-64/NVME checksum); version v1 is back");
+        assert_snapshot!(summary(&done), @"object a.html: version v1 is back; version v2 is kept at s3://quarantine/i-1/a.html (the same CRC-64/NVME checksum)");
         assert_eq!(aws.live("a.html").unwrap(), "welcome");
         assert_eq!(aws.versions("a.html").len(), 3);
 
@@ -262,7 +273,7 @@ mod a_write {
         let event = put(&aws, "evil.html", &bad);
         aws.losing("DeleteObject site");
         let done = run(&aws, "i-2", event).await.unwrap();
-        assert_snapshot!(summary(&done), @"object evil.html: version v5 is kept at s3://quarantine/i-2/evil.html (the same CRC-64/NVME checksum); it is taken off the site");
+        assert_snapshot!(summary(&done), @"object evil.html: it is taken off the site; version v5 is kept at s3://quarantine/i-2/evil.html (the same CRC-64/NVME checksum)");
         assert_eq!((aws.live("evil.html"), aws.open()), (None, 0));
     }
 
@@ -311,12 +322,12 @@ mod a_write {
         let dry = with(event, "dryRun", json!(true));
         let done = run(&aws, "i-1", dry).await.unwrap();
         assert_eq!(done["changed"], false);
-        assert_snapshot!(summary(&done), @"object a.html: version v2 would be kept at s3://quarantine/i-1/a.html; version v1 would be put back");
+        assert_snapshot!(summary(&done), @"object a.html: version v1 would be put back; version v2 would be kept at s3://quarantine/i-1/a.html");
         let bad = aws.put("evil.html", "malware");
         let event = put(&aws, "evil.html", &bad);
         let dry = with(event, "dryRun", json!(true));
         let done = run(&aws, "i-1", dry).await.unwrap();
-        assert_snapshot!(summary(&done), @"object evil.html: version v3 would be kept at s3://quarantine/i-1/evil.html; it would be taken off the site");
+        assert_snapshot!(summary(&done), @"object evil.html: it would be taken off the site; version v3 would be kept at s3://quarantine/i-1/evil.html");
         assert_eq!(aws.writes(), [""; 0]);
     }
 }
@@ -442,6 +453,35 @@ mod a_copy {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn that_takes_longer_than_a_run_does_not_hold_up_the_site() {
+        let aws = Aws::new();
+        aws.put("video.mp4", "welcome");
+        let version = Version {
+            size: 200 << 30,
+            ..huge("defaced")
+        };
+        let bad = aws.put_version("video.mp4", version);
+        let event = put(&aws, "video.mp4", &bad);
+        aws.state().takes = Duration::from_secs(20);
+        let done = run(&aws, "i-1", event).await.unwrap();
+        assert_eq!(aws.live("video.mp4").unwrap(), "welcome");
+        assert_eq!(done["paths"], json!(["/video.mp4"]));
+        assert_snapshot!(left(&done), @"video.mp4: version v2 is not in quarantine (it could not be copied in time): keep it by parts, with aws s3api create-multipart-upload, upload-part-copy --copy-source 'site/video.mp4?versionId=v2' and complete-multipart-upload for --bucket quarantine --key i-1/video.mp4");
+        assert_eq!((aws.uploads(), aws.evidence()), (0, Vec::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_made_once_the_site_is_right() {
+        let aws = Aws::new();
+        let (_, event) = defaced(&aws);
+        aws.before("CopyObject quarantine", |state| {
+            assert_eq!(state.live("a.html").as_deref(), Some("welcome"));
+        });
+        run(&aws, "i-1", event).await.unwrap();
+        assert_eq!(aws.evidence()[0].1, "defaced");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn is_an_upload_where_copies_take_no_condition() {
         let aws = Aws::new().refusing("CopyObject site", 501, "NotImplemented");
         let (_, event) = defaced(&aws);
@@ -464,7 +504,7 @@ mod a_copy {
         let (_, event) = defaced(&aws);
         let failure = run(&aws, "i-1", event).await.unwrap_err();
         assert_eq!(failure.name(), "Transient");
-        assert_snapshot!(failure, @"object a.html: left as it is; failed: version v2 is not in quarantine yet: s3:CopyObject: InternalError: as AWS says; s3:CopyObject: InternalError: as AWS says");
+        assert_snapshot!(failure, @"object a.html: left as it is; failed: s3:CopyObject: InternalError: as AWS says; version v2 is not in quarantine yet: s3:CopyObject: InternalError: as AWS says");
         assert_eq!(aws.evidence(), []);
         assert_eq!(aws.live("a.html").unwrap(), "defaced");
     }
@@ -476,8 +516,8 @@ mod a_copy {
         aws.state().corrupts = Some("garbage");
         let done = run(&aws, "i-1", event).await.unwrap();
         assert_snapshot!(left(&done), @"
-        a.html: version v2 is not in quarantine (the copy does not hold what its source holds): keep it with aws s3api copy-object --copy-source 'site/a.html?versionId=v2' --bucket quarantine --key i-1/a.html, or mend that and start the runbook again with the same input
         a.html: its last good version v1 could not be copied (the copy does not hold what its source holds); deploy it, or mend that and start the runbook again with the same input
+        a.html: version v2 is not in quarantine (the copy does not hold what its source holds): keep it with aws s3api copy-object --copy-source 'site/a.html?versionId=v2' --bucket quarantine --key i-1/a.html, or mend that and start the runbook again with the same input
         ");
     }
 
@@ -744,6 +784,16 @@ mod a_deletion {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn for_good_of_a_bad_version_called_null_is_told() {
+        let aws = Aws::new();
+        aws.put("a.html", "welcome");
+        let event = put(&aws, "a.html", "null");
+        let done = run(&aws, "i-1", event).await.unwrap();
+        assert_snapshot!(left(&done), @"a.html: version null was deleted for good before it could be kept");
+        assert_eq!(aws.live("a.html").unwrap(), "welcome");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn for_good_of_the_bad_version_does_not_hide_its_copy() {
         let aws = Aws::new();
         aws.put("a.html", "welcome");
@@ -797,7 +847,7 @@ mod many_deletions {
         aws.delete("later.html");
         let done = run(&aws, "i-1", event.clone()).await.unwrap();
         assert!(all_live(&aws, 40));
-        assert_snapshot!(summary(&done), @"bucket site: put back: 40 objects, img/000 +.png, img/001 +.png, img/002 +.png, img/003 +.png, img/004 +.png and others");
+        assert_snapshot!(summary(&done), @"bucket site: put back: 40 objects, img/000 +.png, img/001 +.png, img/002 +.png, img/003 +.png, img/004 +.png and others; what it deleted by version, if anything, cannot be listed");
         assert_eq!(left(&done), "");
         assert_eq!(done["paths"].as_array().unwrap().len(), 40);
         assert_eq!(done["paths"][0], "/img/000%20+.png");
@@ -831,6 +881,146 @@ mod many_deletions {
         let done = run(&aws, "i-1", event).await.unwrap();
         assert!(all_live(&aws, 64));
         assert_eq!(done["paths"].as_array().unwrap().len(), 64);
+    }
+
+    /// A call that left a marker on `junk` only, and deleted versions by their ids as well.
+    fn also_for_good(aws: &Aws, versions: &[(&str, &str)]) -> Value {
+        aws.put("junk", "junk");
+        aws.wait(60);
+        for (key, version) in versions {
+            aws.purge(key, version);
+        }
+        aws.put_now("junk", Version::marker());
+        deleted_many(aws)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_took_our_copy_for_good_do_not_leave_the_bad_version_live() {
+        let aws = Aws::new();
+        let (_, event) = defaced(&aws);
+        run(&aws, "i-1", event).await.unwrap();
+        let ours = aws.version(SITE, "a.html").unwrap().id;
+        let event = also_for_good(&aws, &[("a.html", &ours)]);
+        assert_eq!(aws.live("a.html").unwrap(), "defaced");
+        let done = run(&aws, "i-2", event.clone()).await.unwrap();
+        assert_eq!(aws.live("a.html").unwrap(), "welcome");
+        assert_eq!(aws.live("junk").unwrap(), "junk");
+        assert_snapshot!(left(&done), @"a.html: version v3, by which we had put it right, was deleted for good; what else the same call deleted cannot be listed: deploy the site again");
+        assert_eq!(done["paths"], json!(["/a.html", "/junk"]));
+        // A retry tells it again.
+        let again = run(&aws, "i-2", event.clone()).await.unwrap();
+        assert_eq!(
+            (left(&again), again["changed"] == true),
+            (left(&done), false)
+        );
+        // To any other call, all is well.
+        let other = run(&aws, "i-3", event).await.unwrap();
+        assert_eq!(left(&other), "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_took_our_copy_and_its_source_take_the_bad_version_off() {
+        let aws = Aws::new();
+        let (_, event) = defaced(&aws);
+        run(&aws, "i-1", event).await.unwrap();
+        let ours = aws.version(SITE, "a.html").unwrap().id;
+        let event = also_for_good(&aws, &[("a.html", &ours), ("a.html", "v1")]);
+        let done = run(&aws, "i-2", event).await.unwrap();
+        assert_eq!(aws.live("a.html"), None);
+        assert_snapshot!(left(&done), @"a.html: version v3, by which we had put it right, was deleted for good, and so was version v1, which it was a copy of: deploy it again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_took_our_marker_for_good_do_not_leave_the_file_live() {
+        let aws = Aws::new();
+        let bad = aws.put("evil.html", "malware");
+        let event = put(&aws, "evil.html", &bad);
+        run(&aws, "i-1", event).await.unwrap();
+        let ours = aws.version(SITE, "evil.html").unwrap().id;
+        let event = also_for_good(&aws, &[("evil.html", &ours)]);
+        assert_eq!(aws.live("evil.html").unwrap(), "malware");
+        aws.state().page = 1;
+        let done = run(&aws, "i-2", event).await.unwrap();
+        assert_eq!(aws.live("evil.html"), None);
+        assert_snapshot!(left(&done), @"evil.html: version m2, by which we had put it right, was deleted for good; what else the same call deleted cannot be listed: deploy the site again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_took_a_deployment_over_what_is_in_quarantine_are_told() {
+        let aws = Aws::new();
+        let (_, event) = defaced(&aws);
+        let newer = aws.put("a.html", "welcome back");
+        run(&aws, "i-1", event).await.unwrap();
+        let event = also_for_good(&aws, &[("a.html", &newer)]);
+        let done = run(&aws, "i-2", event).await.unwrap();
+        assert_eq!(aws.live("a.html").unwrap(), "welcome");
+        assert_snapshot!(left(&done), @"a.html: version v2 is in quarantine and was live, so that what had replaced it was deleted for good: deploy it again if the site needs it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_took_our_copy_a_moment_after_a_marker_do_not_leave_the_bad_version_live() {
+        let aws = Aws::new();
+        aws.put("a.html", "welcome");
+        let event = deleted_many(&aws);
+        aws.put_now("a.html", Version::marker());
+        run(&aws, "i-1", event).await.unwrap();
+        aws.put_now("a.html", Version::of("defaced"));
+        let bad = aws.version(SITE, "a.html").unwrap().id;
+        let event = put(&aws, "a.html", &bad);
+        run(&aws, "i-2", event).await.unwrap();
+        let ours = aws.version(SITE, "a.html").unwrap().id;
+        aws.remove("a.html", &ours);
+        assert_eq!(aws.live("a.html").unwrap(), "defaced");
+        let done = run(&aws, "i-3", deleted_many(&aws)).await.unwrap();
+        assert_eq!(aws.live("a.html").unwrap(), "welcome");
+        assert_snapshot!(left(&done), @"a.html: version v5, by which we had put it right, was deleted for good; what else the same call deleted cannot be listed: deploy the site again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn do_not_take_what_has_expired_for_deleted() {
+        let aws = Aws::new();
+        let (bad, event) = defaced(&aws);
+        run(&aws, "i-1", event).await.unwrap();
+        let ours = aws.version(SITE, "a.html").unwrap().id;
+        aws.put("a.html", "welcome back");
+        let event = also_for_good(
+            &aws,
+            &[("a.html", "v1"), ("a.html", &bad), ("a.html", &ours)],
+        );
+        let done = run(&aws, "i-2", event).await.unwrap();
+        assert_eq!(left(&done), "");
+        assert_eq!(done["paths"], json!(["/junk"]));
+        assert_eq!(aws.live("a.html").unwrap(), "welcome back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_object_each_are_written_once_each() {
+        let aws = Aws::new();
+        let event = deleted(&aws, 8);
+        run(&aws, "i-1", event.clone()).await.unwrap();
+        aws.writes();
+        for number in 2..10 {
+            let done = run(&aws, &format!("i-{number}"), event.clone())
+                .await
+                .unwrap();
+            assert_eq!(done["paths"].as_array().unwrap().len(), 8);
+        }
+        assert_eq!(aws.writes(), [""; 0]);
+        assert!(all_live(&aws, 8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_are_not_all_looked_at_in_time_say_so() {
+        let aws = Aws::new();
+        for key in ["a.html", "b.html"] {
+            aws.put(key, key);
+        }
+        aws.wait(60);
+        let event = also_for_good(&aws, &[]);
+        aws.state().page = 1;
+        aws.state().takes = Duration::from_secs(70);
+        let done = run(&aws, "i-1", event).await.unwrap();
+        assert_snapshot!(left(&done), @"what is live from a.html on was not compared in time with what is in quarantine: deploy the site again");
     }
 
     #[tokio::test(start_paused = true)]
@@ -870,7 +1060,7 @@ mod many_deletions {
         let event = with(deleted(&aws, 3), "dryRun", json!(true));
         let done = run(&aws, "i-1", event).await.unwrap();
         assert_eq!(done["changed"], false);
-        assert_snapshot!(summary(&done), @"bucket site: would be put back: img/000 +.png, img/001 +.png, img/002 +.png");
+        assert_snapshot!(summary(&done), @"bucket site: would be put back: img/000 +.png, img/001 +.png, img/002 +.png; what it deleted by version, if anything, cannot be listed");
         assert_eq!(aws.writes(), [""; 0]);
     }
 
@@ -954,6 +1144,26 @@ mod without_versions {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn another_object_of_the_same_size_is_kept_before_it_is_deleted() {
+        let aws = Aws::keeping(Keeps::Nothing).refusing("DeleteObject site", 503, "SlowDown");
+        aws.put_version("a.html", alike("defaced"));
+        let event = event(&aws, "PutObject", "a.html", None);
+        let failure = run(&aws, "i-1", event.clone()).await.unwrap_err();
+        assert_eq!(failure.name(), "Transient");
+        assert_eq!(aws.evidence()[0].1, "defaced");
+        let written = aws.version(SITE, "a.html").unwrap().modified;
+        let second = Version {
+            modified: written + 2,
+            ..alike("d3faced")
+        };
+        aws.put_now("a.html", second);
+        aws.granting();
+        run(&aws, "i-1", event).await.unwrap();
+        assert_eq!(aws.live("a.html"), None);
+        assert_eq!(aws.evidence()[0].1, "d3faced");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_deletion_is_left_for_a_human() {
         let aws = Aws::keeping(Keeps::Nothing);
         aws.put("b.html", "a neighbour");
@@ -1033,6 +1243,23 @@ mod with_versioning_suspended {
         aws.delete("a.html");
         let event = event(&aws, "DeleteObject", "a.html", Some("null"));
         run(&aws, "i-1", event).await.unwrap();
+        assert_eq!(aws.live("a.html").unwrap(), "welcome");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_object_of_the_same_size_is_not_taken_for_ours() {
+        let aws = Aws::new();
+        let first = aws.put_version("a.html", alike("d3faced"));
+        let first = put(&aws, "a.html", &first);
+        aws.state().keeps = Keeps::Suspended;
+        aws.put_version("a.html", alike("defaced"));
+        let second = event(&aws, "PutObject", "a.html", Some("null"));
+        aws.dying("CopyObject site");
+        run(&aws, "i-2", second).await.unwrap_err();
+        assert_eq!(aws.live("a.html").unwrap(), "d3faced");
+        aws.put_version("a.html", alike("welcome"));
+        aws.granting();
+        run(&aws, "i-1", first).await.unwrap();
         assert_eq!(aws.live("a.html").unwrap(), "welcome");
     }
 
