@@ -27,7 +27,6 @@ mod range;
 use std::{
     cell::Cell,
     collections::BTreeSet,
-    env,
     fmt::Display,
     process::ExitCode,
     rc::Rc,
@@ -37,7 +36,7 @@ use std::{
 use block_ip::BlockIp;
 use serde_json::{Value, json};
 use tokio::{
-    task::{LocalSet, spawn_local},
+    task::spawn_local,
     time::{sleep, timeout},
 };
 use worker::{Failure, answer};
@@ -67,28 +66,7 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    // `cargo test --all-targets` runs this too, and asks for no figures.
-    if !env::args().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let wrong = runtime
-        .map_err(Into::into)
-        .and_then(|runtime| LocalSet::new().block_on(&runtime, measure()));
-    match wrong {
-        Ok(wrong) => {
-            for wrong in &wrong {
-                eprintln!("WRONG: {wrong}");
-            }
-            ExitCode::from(u8::from(!wrong.is_empty()))
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
-        }
-    }
+    tests::bench::run(measure())
 }
 
 /// Does it all, prints the figures, and answers what is wrong.

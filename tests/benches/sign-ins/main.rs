@@ -20,15 +20,12 @@ mod meter;
 mod price;
 mod verdicts;
 
-use std::{
-    cell::RefCell, env, error::Error, fs, path::Path, process::ExitCode, rc::Rc, time::Instant,
-};
+use std::{cell::RefCell, error::Error, fs, path::Path, process::ExitCode, rc::Rc, time::Instant};
 
 use incident::Settings;
 use judgement::{Facts, Verdict, Watch, judge};
 use serde_json::{Value, json};
 use tally_sign_ins::TallySignIns;
-use tokio::task::LocalSet;
 
 use crowd::Crowd;
 use meter::Meter;
@@ -40,28 +37,7 @@ const AT_ONCE: usize = 64;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    // `cargo test --all-targets` runs this too, and asks for no figures.
-    if !env::args().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let wrong = runtime
-        .map_err(Into::into)
-        .and_then(|runtime| LocalSet::new().block_on(&runtime, measure()));
-    match wrong {
-        Ok(wrong) => {
-            for wrong in &wrong {
-                eprintln!("WRONG: {wrong}");
-            }
-            ExitCode::from(u8::from(!wrong.is_empty()))
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
-        }
-    }
+    tests::bench::run(measure())
 }
 
 /// Counts them all, prints the figures, and answers what is wrong.

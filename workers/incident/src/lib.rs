@@ -11,6 +11,7 @@ mod containment;
 mod deviation;
 mod escalation;
 mod grant;
+mod name;
 mod network;
 mod object;
 mod recorded;

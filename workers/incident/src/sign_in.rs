@@ -6,86 +6,29 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{EventRef, Network};
+use crate::{EventRef, Network, name::name_of};
 
-/// A text that Cognito gives to something of its own; never quoted in an error.
-macro_rules! id_of {
-    ($(#[$doc:meta])* $name:ident, $fits:expr, $expected:literal, $bad:ident) => {
-        $(#[$doc])*
-        #[derive(
-            Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-        )]
-        #[serde(try_from = "String", into = "String")]
-        #[schemars(with = "String")]
-        pub struct $name(String);
-
-        #[doc = concat!("Why a text is no [`", stringify!($name), "`].")]
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-        #[error($expected)]
-        pub struct $bad;
-
-        impl $name {
-            /// The id as text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = $bad;
-
-            fn from_str(text: &str) -> Result<Self, $bad> {
-                let fits: fn(&str) -> bool = $fits;
-                fits(text).then(|| Self(text.to_owned())).ok_or($bad)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = $bad;
-
-            fn try_from(text: String) -> Result<Self, $bad> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-id_of!(
+name_of!(
     /// A Cognito user pool.
-    UserPoolId,
-    |text| text.len() <= 55
-        && text.split_once('_').is_some_and(|(region, name)| {
-            !region.is_empty()
-                && !name.is_empty()
-                && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && name.bytes().all(|b| b.is_ascii_alphanumeric())
-        }),
+    UserPoolId, 55,
+    |text| text.split_once('_').is_some_and(|(region, name)| {
+        !region.is_empty()
+            && !name.is_empty()
+            && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric())
+    }),
     "expected the id of a user pool, like eu-west-1_AbCdEfGhI", BadUserPoolId
 );
-id_of!(
+name_of!(
     /// An app client of a user pool.
-    ClientId,
-    |text| (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+".contains(&b)),
+    ClientId, 128,
+    |text| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+".contains(&b)),
     "expected the id of an app client", BadClientId
 );
-id_of!(
+name_of!(
     /// A user of the CRM, as CloudTrail names them: the `sub` that Cognito gave, never a name or an
     /// address.
-    Subject,
+    Subject, 36,
     |text| text.len() == 36
         && text.char_indices().all(|(at, c)| match at {
             8 | 13 | 18 | 23 => c == '-',
